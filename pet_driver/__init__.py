@@ -1,0 +1,22 @@
+"""Point Edge Transformer potentials with exact rotational symmetry, for molecular dynamics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .errors import PetDriverError
+
+if TYPE_CHECKING:
+    from .potential import Potential, Prediction, load_model
+
+__version__ = "0.1.0"
+__all__ = ["PetDriverError", "Potential", "Prediction", "__version__", "load_model"]
+
+
+def __getattr__(name: str) -> object:
+    # torch is imported at first use, not by `import pet_driver`: launchers set up MPI first.
+    if name in ("Potential", "Prediction", "load_model"):
+        from . import potential
+
+        return getattr(potential, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

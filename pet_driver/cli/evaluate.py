@@ -1,0 +1,55 @@
+"""`pet-driver eval`: energies, forces, stress and per-atom energies of the structures in a file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .model_options import add_model_options, load
+
+
+def add_parser(verbs: argparse._SubParsersAction) -> None:
+    parser = verbs.add_parser("eval", help="evaluate the structures of a file, write extxyz")
+    add_model_options(parser)
+    parser.add_argument("structures", metavar="IN", type=Path, help="any format that ASE reads")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", type=Path, required=True, help="extxyz file to write"
+    )
+    parser.add_argument(
+        "--batch", type=int, default=4, help="structures evaluated at a time (default: 4)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    import ase.io
+
+    from ..engines.ase import attach_results
+    from ..errors import PetDriverError
+    from ..progress import Progress
+
+    potential = load(options)
+    try:
+        frames = ase.io.read(options.structures, index=":")
+    except FileNotFoundError as error:
+        raise PetDriverError(
+            f"there is no file {options.structures}; give the structures to evaluate"
+        ) from error
+    except Exception as error:  # ASE's readers raise anything
+        raise PetDriverError(
+            f"{options.structures} cannot be read as structures: {error}"
+        ) from error
+    size = max(options.batch, 1)
+    with Progress("evaluating", len(frames)) as progress:
+        for start in range(0, len(frames), size):
+            part = frames[start : start + size]
+            for offset, (atoms, prediction) in enumerate(
+                zip(part, potential.compute(part), strict=True)
+            ):
+                frames[start + offset] = attach_results(atoms, prediction)
+            progress.advance(steps=len(part))
+    ase.io.write(options.output, frames, format="extxyz")
+    print(
+        f"wrote {len(frames)} structures with energy, forces, stress and per-atom energies to "
+        f"{options.output}"
+    )

@@ -1,0 +1,59 @@
+"""`pet-driver info`: what is in a model file, and which models are shipped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from ase.data import chemical_symbols
+
+
+def add_parser(verbs: argparse._SubParsersAction) -> None:
+    parser = verbs.add_parser("info", help="show a model's card, or the list of shipped models")
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", help="name or path; without it: the shipped models"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="everything, the split's indices included, as JSON"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..checkpoint import load_checkpoint, shipped_models
+
+    if options.model is None:
+        print("\n".join(shipped_models()) or "no models are shipped")
+        return
+    checkpoint = load_checkpoint(options.model)
+    hyper = checkpoint.hyper
+    if options.json:
+        everything = {
+            "hyperparameters": hyper.to_dict(),
+            "card": checkpoint.card,
+            "sha256": checkpoint.digest,
+        }
+        print(json.dumps(everything, indent=2))
+        return
+    lines = {
+        "model": checkpoint.name,
+        "sha256": checkpoint.digest,
+        "elements": " ".join(chemical_symbols[z] for z in hyper.species),
+        "cutoff": f"{hyper.cutoff:g} angstrom ({hyper.cutoff_function} over {hyper.cutoff_width:g})",
+        "scope": hyper.scope,
+        "network": f"{hyper.block} block, {hyper.message_layers} message layers "
+        f"of {hyper.attention_layers} attention layers, {hyper.heads} heads, "
+        f"width {hyper.width} (nodes {hyper.node_width})",
+        "parameters": f"{sum(w.numel() for w in checkpoint.weights.values()):,}",
+        **{key: value for key, value in checkpoint.card.items() if not isinstance(value, dict)},
+    }
+    data = checkpoint.card.get("data", {})
+    if data:
+        sizes = ", ".join(f"{len(indices)} {part}" for part, indices in data["indices"].items())
+        lines["data"] = f"{data['file']}: {sizes} frames (--json lists them)"
+    width = max(map(len, lines))
+    for key, value in lines.items():
+        print(f"{key:{width}}  {value}")
+    for part, errors in checkpoint.card.get("errors", {}).items():
+        numbers = ", ".join(f"{key.replace('_', ' ')} {value:.2f}" for key, value in errors.items())
+        print(f"{'error, ' + part:{width}}  {numbers}")

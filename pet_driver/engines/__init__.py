@@ -1,0 +1,1 @@
+"""Thin adapters between the engines' conventions and the potential."""

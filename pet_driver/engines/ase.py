@@ -1,0 +1,68 @@
+"""ASE calculator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from ..potential import Potential, Prediction, load_model
+
+
+class PETCalculator(Calculator):
+    """Energy, forces, stress (of structures periodic in three directions) and per-atom energies.
+
+    :param model: name of a shipped model, path of a model file, or a loaded `Potential`
+    :param options: device, dtype, scope as in `load_model`
+    """
+
+    implemented_properties: ClassVar[list[str]] = [
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+    ]
+
+    def __init__(self, model: str | Path | Potential, **options: Any) -> None:  # noqa: ANN401 (passed on)
+        super().__init__()
+        self.potential = model if isinstance(model, Potential) else load_model(model, **options)
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)
+        self.results = results(self.atoms, self.potential.compute(self.atoms))
+
+
+def results(atoms: Atoms, prediction: Prediction) -> dict[str, float | np.ndarray]:
+    """A prediction under ASE's names; the stress only where the volume is defined."""
+    found = {
+        "energy": prediction.energy,
+        "free_energy": prediction.energy,
+        "energies": prediction.energies,
+        "forces": prediction.forces,
+    }
+    if atoms.pbc.all():
+        found["stress"] = full_3x3_to_voigt_6_stress(prediction.stress(atoms.get_volume()))
+    return found
+
+
+def attach_results(atoms: Atoms, prediction: Prediction) -> Atoms:
+    """Copy of the structure that carries the prediction, as `ase.io.write` expects it."""
+    copy = atoms.copy()
+    found = results(atoms, prediction)
+    del found["free_energy"]
+    for key in ("energy", "energies", "forces", "stress"):
+        copy.info.pop(key, None)
+        copy.arrays.pop(key, None)
+    copy.calc = SinglePointCalculator(copy, **found)
+    return copy

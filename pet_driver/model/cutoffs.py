@@ -1,0 +1,62 @@
+"""Smooth switching functions of distance, shared by the network and by its frames.
+
+All of them are built on the logistic function of a quantity that diverges at both ends of the
+switching window, so that they are infinitely differentiable and their logarithm is available
+without cancellation.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# At this distance from the ends of a window (in units of its width) the functions differ from 0 or
+# 1 by less than 1e-200; clamping there keeps the divergent argument and its derivatives finite.
+_EDGE = 1e-3
+
+
+def smooth_step(u: Tensor) -> Tensor:
+    """Decreasing C-infinity step: 1 for ``u <= -1``, 0 for ``u >= 1`` (arXiv 2305.19302, tanh
+    form).
+
+    ``1/2 + 1/2 tanh(1/(u+1) + 1/(u-1))``, evaluated as a logistic function.
+    """
+    inner = u.clamp(-1.0 + _EDGE, 1.0 - _EDGE)
+    return torch.sigmoid(2.0 * (1.0 / (inner + 1.0) + 1.0 / (inner - 1.0)))
+
+
+def switch_off(x: Tensor, end: Tensor | float, width: Tensor | float) -> Tensor:
+    """1 below ``end - width``, 0 above ``end``: the paper's f_c(x | end, width)."""
+    return smooth_step(2.0 * (x - end + 0.5 * width) / width)
+
+
+def switch_on(x: Tensor, start: Tensor | float, width: Tensor | float) -> Tensor:
+    """0 below ``start``, 1 above ``start + width``: the paper's q_c(x | start, width)."""
+    return smooth_step(-2.0 * (x - start - 0.5 * width) / width)
+
+
+def bump_cutoff(lengths: Tensor, cutoff: float, width: float) -> tuple[Tensor, Tensor]:
+    """C-infinity cutoff factor ``1/2 (1 + tanh(cot(pi s)))`` with ``s = (r - cutoff + width) /
+    width``.
+
+    :param lengths: distances, any shape, angstrom
+    :return: the factor (1 below ``cutoff - width``, 0 above ``cutoff``) and its logarithm
+    """
+    s = ((lengths - cutoff + width) / width).clamp(_EDGE, 1.0 - _EDGE)
+    argument = 2.0 / torch.tan(torch.pi * s)
+    return torch.sigmoid(argument), torch.nn.functional.logsigmoid(argument)
+
+
+def cosine_cutoff(lengths: Tensor, cutoff: float, width: float) -> tuple[Tensor, Tensor]:
+    """Cosine cutoff factor of the original PET, only once continuously differentiable.
+
+    :param lengths: distances, any shape, angstrom
+    :return: the factor (1 below ``cutoff - width``, 0 above ``cutoff``) and its logarithm, floored
+        at log(1e-15)
+    """
+    s = ((lengths - cutoff + width) / width).clamp(0.0, 1.0)
+    factor = 0.5 + 0.5 * torch.cos(torch.pi * s)
+    return factor, torch.log(factor.clamp(min=1e-15))
+
+
+CUTOFF_FUNCTIONS = {"bump": bump_cutoff, "cosine": cosine_cutoff}

@@ -1,0 +1,124 @@
+"""The numbers and choices that define a network; stored in every model file."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from .attention import NORMALIZATIONS
+from .cutoffs import CUTOFF_FUNCTIONS
+
+_CHOICES = {
+    "cutoff_function": tuple(CUTOFF_FUNCTIONS),
+    "block": ("modern", "paper"),
+    "normalization": tuple(NORMALIZATIONS),
+    "activation": ("swiglu", "silu"),
+    "order": ("pre", "post"),
+    "scope": ("layer", "none"),
+}
+
+
+@dataclass(frozen=True)
+class FrameHyperparameters:
+    """Constants of the ECSE frames (arXiv 2305.19302; the names follow the paper's symbols where it
+    has one).
+
+    ``margin`` is the paper's Delta of the radial switches (angstrom), ``beta`` the sharpness of the
+    smooth minimum that sets the inner cutoff (1/angstrom), ``spread`` and ``spread_width`` the
+    window in sin^2 of the angle of a pair.
+    """
+
+    margin: float = 0.15
+    beta: float = 5.0
+    spread: float = 0.2
+    spread_width: float = 0.15
+    axial_threshold: float = 0.5
+    axial_width: float = 0.5
+    axial_copies: int = 6
+    pruning_fraction: float = 0.9
+    pruning_width: float = 0.1
+    pruning_rounds: int = 4
+    pruning_threshold: float = 0.5
+    pruning_threshold_width: float = 0.25
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Shape of a PET network.
+
+    ``block="modern"`` carries wide node features along, updates messages from both directions of an
+    edge, and reads the energy out of the last layer; ``block="paper"`` re-makes the centre token in
+    every layer, averages messages, and reads out of every layer. ``cutoff`` and ``cutoff_width`` in
+    angstrom; ``species`` are atomic numbers.
+    """
+
+    species: tuple[int, ...]
+    cutoff: float = 4.5
+    cutoff_width: float = 1.0
+    cutoff_function: str = "bump"
+    block: str = "modern"
+    width: int = 64
+    node_width: int = 128
+    feedforward_width: int = 128
+    head_width: int = 64
+    heads: int = 4
+    message_layers: int = 2
+    attention_layers: int = 1
+    normalization: str = "rms"
+    activation: str = "swiglu"
+    order: str = "pre"
+    scope: str = "layer"
+    frames: FrameHyperparameters = field(default_factory=FrameHyperparameters)
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}"
+                )
+        if self.width % self.heads:
+            raise ValueError(
+                f"width {self.width} cannot be shared by {self.heads} heads; make it a multiple"
+            )
+        if self.block == "paper" and self.node_width != self.width:
+            raise ValueError(
+                f"the paper's block needs node_width equal to width ({self.width}), not "
+                f"{self.node_width}"
+            )
+        if self.order == "post" and self.node_width != self.width:
+            raise ValueError(
+                f"order 'post' needs node_width equal to width ({self.width}), not "
+                f"{self.node_width}"
+            )
+        if not 0.0 < self.cutoff_width <= self.cutoff:
+            raise ValueError(
+                f"cutoff_width {self.cutoff_width} must lie between 0 and the cutoff {self.cutoff}"
+            )
+        if self.frames.margin >= self.cutoff:
+            raise ValueError(
+                f"the frames' margin {self.frames.margin} must be smaller than the cutoff "
+                f"{self.cutoff}"
+            )
+
+    @classmethod
+    def from_dict(cls, data: dict) -> Hyperparameters:
+        """Inverse of `to_dict`.
+
+        :raises ValueError: if a key is unknown or a value not allowed
+        """
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise ValueError(
+                f"unknown hyperparameter {unknown[0]!r}; known are {', '.join(sorted(known))}"
+            )
+        values = dict(data)
+        values["species"] = tuple(int(z) for z in values["species"])
+        values["frames"] = FrameHyperparameters(**values.get("frames", {}))
+        return cls(**values)
+
+    def to_dict(self) -> dict:
+        """Plain lists, numbers and strings, ready for JSON."""
+        data = dataclasses.asdict(self)
+        data["species"] = list(self.species)
+        return data

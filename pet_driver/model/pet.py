@@ -1,0 +1,320 @@
+"""Point Edge Transformer (arXiv 2305.19302): one network with the paper's block and the modern one
+as options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .attention import NORMALIZATIONS, TransformerLayer
+from .cutoffs import CUTOFF_FUNCTIONS
+from .ecse import FrameRows
+from .hyperparameters import Hyperparameters
+
+Exchange = Callable[[Tensor], Tensor]
+_PART = {
+    False: 160,
+    True: 65_535,
+}  # rows at a time: what a CPU cache likes; what the attention kernels of CUDA allow
+_INVISIBLE = -1e9  # logit of a padded token: its attention weight underflows to exactly zero
+
+
+@dataclass
+class Neighborhoods:
+    """Padded neighbor displacements of a set of centres.
+
+    centre_species (n_centres,) and neighbor_species (n_centres, n_neighbors) are indices into the
+    species of the model; vectors (n_centres, n_neighbors, 3) in angstrom, in float64; valid
+    (n_centres, n_neighbors) is False for padding.
+    """
+
+    centre_species: Tensor
+    neighbor_species: Tensor
+    vectors: Tensor
+    valid: Tensor
+
+
+@dataclass
+class _Tokens:
+    """What the layers need of the geometry, in the precision of the network; neighbors: their
+    number for each centre.
+    """
+
+    vectors: Tensor
+    lengths: Tensor
+    factors: Tensor
+    log_factors: Tensor
+    neighbors: Tensor | None = None
+
+
+class Head(nn.Module):
+    """Scalar from features, two hidden layers with SiLU."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(width, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).squeeze(-1)
+
+
+class MessageLayer(nn.Module):
+    """One round of message passing: geometry, species and messages become tokens, which attend to
+    each other.
+    """
+
+    def __init__(self, hyper: Hyperparameters, first: bool) -> None:
+        super().__init__()
+        species, width = len(hyper.species), hyper.width
+        modern = hyper.block == "modern"
+        self.edge_embedder = nn.Linear(4, width)
+        self.neighbor_embedder = nn.Embedding(species, width) if modern and not first else None
+        self.node_embedder = (
+            nn.Embedding(species, hyper.node_width) if first or not modern else None
+        )
+        self.compress_in = nn.Linear(
+            (3 if self.neighbor_embedder is not None else 2) * width, width
+        )
+        self.compress_out = nn.Linear(width, width)
+        self.transformer = nn.ModuleList(
+            TransformerLayer(
+                width,
+                hyper.node_width,
+                hyper.feedforward_width,
+                hyper.heads,
+                hyper.normalization,
+                hyper.activation,
+                hyper.order,
+            )
+            for _ in range(hyper.attention_layers)
+        )
+        # The paper's PreLN option ends each stack of transformer layers with a norm.
+        final = hyper.block == "paper" and hyper.order == "pre"
+        self.final_norm = NORMALIZATIONS[hyper.normalization](width) if final else None
+
+    def invariant_part(self, neighbor_species: Tensor, messages: Tensor) -> Tensor:
+        """The share of the first compression that no frame changes, computed once per centre, not
+        once per frame.
+
+        :return: (n_centres, n_neighbors, width)
+        """
+        features = [messages]
+        if self.neighbor_embedder is not None:
+            features.insert(0, self.neighbor_embedder(neighbor_species))
+        width = self.edge_embedder.out_features
+        weight = self.compress_in.weight
+        bias = self.compress_in.bias + weight[:, :width] @ self.edge_embedder.bias
+        return nn.functional.linear(torch.cat(features, dim=-1), weight[:, width:], bias)
+
+    def forward(self, tokens: _Tokens, invariant: Tensor, node: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        :param tokens: geometry of the rows, the displacements in the frame of each
+        :param invariant: result of `invariant_part` for the rows
+        :param node: (n_rows, node_width)
+        :return: node (n_rows, node_width) and outgoing edges (n_rows, n_neighbors, width)
+        """
+        width = self.edge_embedder.out_features
+        geometry = torch.cat([tokens.vectors, tokens.lengths[..., None]], dim=-1)
+        embed = self.compress_in.weight[:, :width] @ self.edge_embedder.weight
+        edges = nn.functional.linear(geometry, embed) + invariant
+        edges = self.compress_out(nn.functional.silu(edges))
+        log_factors = torch.nn.functional.pad(tokens.log_factors, (1, 0))
+        for layer in self.transformer:
+            node, edges = layer(node, edges, log_factors)
+        if self.final_norm is not None:
+            node, edges = self.final_norm(node), self.final_norm(edges)
+        return node, edges
+
+
+class Combination(nn.Module):
+    """Update of an edge from the messages of both its ends."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, both: Tensor) -> Tensor:
+        return self.layers(both)
+
+
+class PET(nn.Module):
+    """Energies of atoms from their neighborhoods.
+
+    Every centre is evaluated in each of its frames; what it passes on and reads out is the weighted
+    average, an invariant, which neighbors with other frames can consume ("layer" scope). Without
+    frames it is the plain, unconstrained PET.
+    """
+
+    def __init__(self, hyper: Hyperparameters) -> None:
+        super().__init__()
+        self.hyper = hyper
+        species, width = len(hyper.species), hyper.width
+        self.modern = hyper.block == "modern"
+        self.message_embedder = nn.Embedding(species, width)
+        self.layers = nn.ModuleList(
+            MessageLayer(hyper, first=k == 0) for k in range(hyper.message_layers)
+        )
+        readouts = 1 if self.modern else hyper.message_layers
+        self.node_heads = nn.ModuleList(
+            Head(hyper.node_width, hyper.head_width) for _ in range(readouts)
+        )
+        self.edge_heads = nn.ModuleList(Head(width, hyper.head_width) for _ in range(readouts))
+        mixing = hyper.message_layers - 1 if self.modern else 0
+        norm = NORMALIZATIONS[hyper.normalization]
+        self.combination_norms = nn.ModuleList(norm(2 * width) for _ in range(mixing))
+        self.combination_mlps = nn.ModuleList(Combination(width) for _ in range(mixing))
+
+    def forward(
+        self,
+        neighborhoods: Neighborhoods,
+        rows: FrameRows | Callable[[], FrameRows] | None,
+        exchange: Exchange,
+        chunk: int | None = None,
+    ) -> Tensor:
+        """Energies of the network, in its own units and without the per-species baseline.
+
+        :param rows: frames of the centres; or a function called anew for each layer, to draw some;
+            or None for plain PET
+        :param exchange: maps (n_centres, n_neighbors, width) messages on edges i-j to those on the
+            reversed edges j-i
+        :param chunk: evaluate at most so many rows at a time and recompute them in the backward
+            pass; None: keep all
+        :return: (n_centres,)
+        """
+        tokens = self._tokens(neighborhoods)
+        messages = self.message_embedder(neighborhoods.neighbor_species)
+        messages = messages * neighborhoods.valid[..., None]
+        node = None
+        energies = None
+        for k, layer in enumerate(self.layers):
+            last = k == len(self.layers) - 1
+            if layer.node_embedder is not None:
+                node = layer.node_embedder(neighborhoods.centre_species)
+            invariant = layer.invariant_part(neighborhoods.neighbor_species, messages)
+            read = None if self.modern and not last else (0 if self.modern else k)
+            layer_rows = rows() if callable(rows) else rows
+            node, outgoing, energy = self._symmetrized(
+                layer, read, tokens, invariant, node, layer_rows, chunk, last
+            )
+            if energy is not None:
+                energies = energy if energies is None else energies + energy
+            if not last:
+                messages = self._combine(k, messages, outgoing, exchange(outgoing))
+        return energies
+
+    def _tokens(self, neighborhoods: Neighborhoods) -> _Tokens:
+        """Geometry in the dtype of the weights; the cutoff factors are computed in float64."""
+        dtype = self.message_embedder.weight.dtype
+        valid = neighborhoods.valid
+        vectors = torch.where(valid[..., None], neighborhoods.vectors, 1.0)
+        lengths = torch.linalg.vector_norm(vectors, dim=-1)
+        cutoff = CUTOFF_FUNCTIONS[self.hyper.cutoff_function]
+        factors, log_factors = cutoff(lengths, self.hyper.cutoff, self.hyper.cutoff_width)
+        factors = torch.where(valid, factors, 0.0)
+        log_factors = torch.where(valid, log_factors, _INVISIBLE)
+        return _Tokens(
+            vectors, lengths.to(dtype), factors.to(dtype), log_factors.to(dtype), valid.sum(1)
+        )
+
+    def _symmetrized(
+        self,
+        layer: MessageLayer,
+        read: int | None,
+        tokens: _Tokens,
+        invariant: Tensor,
+        node: Tensor,
+        rows: FrameRows | None,
+        chunk: int | None,
+        last: bool,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """One layer in all frames, averaged over the frames of each centre.
+
+        :param read: index of the heads that read this layer out, or None
+        :param last: no later layer follows, so node and messages are not needed
+        :return: node, outgoing messages, energies (n_centres,); None for what is not needed
+        """
+        count, width = tokens.lengths.shape
+        weights = None if rows is None else rows.weights.to(tokens.lengths.dtype)
+
+        def evaluate(
+            centre: Tensor, frames: Tensor | None, size: int, *tables: Tensor
+        ) -> tuple[Tensor, ...]:
+            # index_select: its backward is an index_add, several times faster than that of advanced
+            # indexing.
+            vectors, lengths, factors, log_factors, invariant = (
+                table[:, :size].index_select(0, centre) for table in tables[:-1]
+            )
+            if frames is not None:
+                vectors = vectors @ frames
+            some = _Tokens(vectors.to(lengths.dtype), lengths, factors, log_factors)
+            node, edges = layer(some, invariant, tables[-1].index_select(0, centre))
+            results = [] if last else [node, nn.functional.pad(edges, (0, 0, 0, width - size))]
+            if read is not None:
+                bonds = (factors * self.edge_heads[read](edges)).sum(1)
+                results.append(self.node_heads[read](node) + bonds)
+            return tuple(results)
+
+        tables = (
+            tokens.vectors,
+            tokens.lengths,
+            tokens.factors,
+            tokens.log_factors,
+            invariant,
+            node,
+        )
+        centres, evaluated = [], []
+        for part, size in _parts(tokens.neighbors, rows, chunk):
+            centre = part if rows is None else rows.centre[part]
+            arguments = (centre, None if rows is None else rows.frames[part], size, *tables)
+            if chunk is not None and torch.is_grad_enabled():
+                results = checkpoint(evaluate, *arguments, use_reentrant=False)
+            else:
+                results = evaluate(*arguments)
+            if weights is not None:
+                results = [x * weights[part].view(-1, *(1,) * (x.dim() - 1)) for x in results]
+            centres.append(centre)
+            evaluated.append(results)
+        centre = torch.cat(centres)
+        rejoined = (torch.cat(parts) for parts in zip(*evaluated, strict=True))
+        sums = [x.new_zeros(count, *x.shape[1:]).index_add(0, centre, x) for x in rejoined]
+        energy = sums[-1] if read is not None else None
+        return (node, None, energy) if last else (sums[0], sums[1], energy)
+
+    def _combine(self, k: int, messages: Tensor, outgoing: Tensor, incoming: Tensor) -> Tensor:
+        """Messages of the next layer from what both ends of each edge have sent."""
+        if not self.modern:
+            return 0.5 * (messages + incoming)
+        both = self.combination_norms[k](torch.cat([outgoing, incoming], dim=-1))
+        return messages + outgoing + self.combination_mlps[k](both)
+
+
+def _parts(
+    neighbors: Tensor, rows: FrameRows | None, chunk: int | None
+) -> list[tuple[Tensor, int]]:
+    """Rows to evaluate together, and the number of neighbors that the largest of them needs.
+
+    Rows are taken in the order of their number of neighbors, so that little is spent on padding.
+    """
+    counts = neighbors if rows is None else neighbors[rows.centre]
+    counts, order = torch.sort(counts, stable=True)
+    size = chunk or _PART[counts.device.type == "cuda"]
+    parts = [order[start : start + size] for start in range(0, max(len(order), 1), size)]
+    largest = (
+        counts[[min(k * size + size, len(order)) - 1 for k in range(len(parts))]]
+        if len(order)
+        else counts
+    )
+    return [(part, max(int(n), 1)) for part, n in zip(parts, largest.tolist() or [1], strict=True)]

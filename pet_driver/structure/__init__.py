@@ -1,0 +1,16 @@
+"""Atoms to tensors: systems, neighbor lists and environments."""
+
+from .edges import Edges, check_distances, find_edges
+from .environments import Batch, Environments
+from .system import System, check_finite, species_indices
+
+__all__ = [
+    "Batch",
+    "Edges",
+    "Environments",
+    "System",
+    "check_distances",
+    "check_finite",
+    "find_edges",
+    "species_indices",
+]

@@ -1,0 +1,92 @@
+"""Directed edges of a structure: who is within the cutoff of whom, through which image, and which
+edge is the reverse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase.geometry import complete_cell
+from vesin import NeighborList
+
+from ..errors import PetDriverError
+from .system import System, check_finite
+
+TOO_CLOSE = 0.1  # angstrom; atoms nearer than this are an accident, never a structure
+
+
+@dataclass
+class Edges:
+    """Full neighbor list, sorted by centre.
+
+    centre, neighbor: (n_edges,); vectors: (n_edges, 3) from centre to neighbor, angstrom; reverse:
+    (n_edges,) index of the edge from neighbor to centre.
+    """
+
+    centre: np.ndarray
+    neighbor: np.ndarray
+    vectors: np.ndarray
+    reverse: np.ndarray
+
+
+def find_edges(system: System, cutoff: float) -> Edges:
+    """All pairs closer than ``cutoff``, in both directions, periodic images included.
+
+    :raises PetDriverError: if a position is not finite, the cell has no volume in a periodic
+        direction, or two atoms are closer than 0.1 angstrom
+    """
+    check_finite(system.positions, system.cell)
+    if len(system) == 0:
+        none = np.zeros(0, dtype=np.int64)
+        return Edges(none, none, np.zeros((0, 3)), none)
+    cell = periodic_cell(system)
+    search = NeighborList(cutoff=cutoff, full_list=True)
+    i, j, shifts = search.compute(
+        points=system.positions, box=cell, periodic=system.pbc, quantities="ijS"
+    )
+    shifts = np.rint(shifts).astype(np.int64)
+    order = np.lexsort((*shifts.T, j, i))
+    i, j, shifts = i[order].astype(np.int64), j[order].astype(np.int64), shifts[order]
+    vectors = system.positions[j] - system.positions[i] + shifts @ cell
+    check_distances(np.linalg.norm(vectors, axis=1), i, j)
+    # Sorting the reversed edges by the same key lists them in the order of the edges themselves.
+    reverse = np.empty(len(i), dtype=np.int64)
+    reverse[np.lexsort((*(-shifts).T, i, j))] = np.arange(len(i))
+    return Edges(i, j, vectors, reverse)
+
+
+def periodic_cell(system: System) -> np.ndarray:
+    """Cell with the missing vectors of non-periodic directions filled in, (3, 3).
+
+    :raises PetDriverError: if a periodic direction has no lattice vector or the cell no volume
+    """
+    if not system.pbc.any():
+        return np.eye(3)
+    cell = np.where(system.pbc[:, None], system.cell, 0.0)
+    missing = system.pbc & (np.linalg.norm(cell, axis=1) < 1e-6)
+    if missing.any():
+        raise PetDriverError(
+            f"direction {int(np.argmax(missing))} is periodic but its lattice vector is zero; "
+            "give a cell or set pbc to F"
+        )
+    cell = complete_cell(cell)
+    if abs(np.linalg.det(cell)) < 1e-6:
+        raise PetDriverError(
+            f"the cell {cell.tolist()} has no volume; its vectors must not lie in one plane"
+        )
+    return cell
+
+
+def check_distances(lengths: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
+    """
+    :param lengths: (n_edges,), angstrom
+    :param first, second: (n_edges,), names of the two atoms for the message
+    :raises PetDriverError: if two atoms are closer than 0.1 angstrom
+    """
+    if lengths.size and lengths.min() < TOO_CLOSE:
+        edge = int(lengths.argmin())
+        raise PetDriverError(
+            f"atoms {first[edge]} and {second[edge]} are {lengths[edge]:.3g} angstrom apart; "
+            "remove one of them or relax the structure first"
+        )

@@ -1,0 +1,130 @@
+"""Environments of many centres as padded tensors: what the network takes, made from edges of one or
+more structures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..model import Neighborhoods
+from .edges import find_edges
+from .system import System, species_indices
+
+
+@dataclass
+class Environments:
+    """Padded slots of the edges of ``n_centres`` centres.
+
+    slots: (n_edges,) position of each edge in the flattened (n_centres, n_neighbors) table; edges
+    are sorted by centre.
+    """
+
+    n_centres: int
+    n_neighbors: int
+    slots: Tensor
+    centre_species: Tensor
+    neighbor_species: Tensor
+    valid: Tensor
+
+    @classmethod
+    def from_edges(
+        cls,
+        centre: np.ndarray,
+        centre_species: np.ndarray,
+        edge_species: np.ndarray,
+        device: torch.device,
+    ) -> Environments:
+        """
+        :param centre: (n_edges,), centre of each edge, ascending
+        :param centre_species: (n_centres,), index of the species of each centre
+        :param edge_species: (n_edges,), index of the species of the neighbor of each edge
+        """
+        n_centres = len(centre_species)
+        counts = np.bincount(centre, minlength=n_centres)
+        width = max(int(counts.max(initial=0)), 1)
+        first = np.cumsum(counts) - counts
+        slots = centre * width + np.arange(len(centre)) - first[centre]
+        neighbor_species = np.zeros(n_centres * width, dtype=np.int64)
+        neighbor_species[slots] = edge_species
+        valid = np.zeros(n_centres * width, dtype=bool)
+        valid[slots] = True
+        return cls(
+            n_centres,
+            width,
+            torch.as_tensor(slots, device=device),
+            torch.as_tensor(centre_species, device=device),
+            torch.as_tensor(neighbor_species.reshape(n_centres, width), device=device),
+            torch.as_tensor(valid.reshape(n_centres, width), device=device),
+        )
+
+    def pad(self, edges: Tensor) -> Tensor:
+        """(n_edges, k) values to (n_centres, n_neighbors, k), zero where there is no edge."""
+        table = edges.new_zeros(self.n_centres * self.n_neighbors, edges.shape[-1])
+        return table.index_copy(0, self.slots, edges).view(
+            self.n_centres, self.n_neighbors, edges.shape[-1]
+        )
+
+    def flatten(self, table: Tensor) -> Tensor:
+        """(n_centres, n_neighbors, k) values to (n_edges, k)."""
+        return table.reshape(self.n_centres * self.n_neighbors, -1)[self.slots]
+
+    def neighborhoods(self, vectors: Tensor) -> Neighborhoods:
+        """
+        :param vectors: (n_edges, 3), from each centre to its neighbor, angstrom, float64
+        """
+        return Neighborhoods(
+            self.centre_species, self.neighbor_species, self.pad(vectors), self.valid
+        )
+
+
+@dataclass
+class Batch:
+    """Environments of all atoms of several structures, and their edges one after another.
+
+    edge_centre, edge_neighbor, reverse: (n_edges,), counted through the whole batch; vectors:
+    (n_edges, 3), angstrom, float64; structure: (n_atoms,), index of the structure of each atom.
+    """
+
+    environments: Environments
+    vectors: Tensor
+    edge_centre: Tensor
+    reverse: Tensor
+    structure: Tensor
+    sizes: list[int]
+
+    @classmethod
+    def from_systems(
+        cls, systems: list[System], cutoff: float, species: tuple[int, ...], device: torch.device
+    ) -> Batch:
+        """
+        :param cutoff: angstrom
+        :param species: atomic numbers that the model knows
+        :raises PetDriverError: for unknown elements and impossible geometries, see `find_edges`
+        """
+        kinds = [species_indices(system.numbers, species) for system in systems]
+        edges = [find_edges(system, cutoff) for system in systems]
+        sizes = [len(system) for system in systems]
+        atom_offsets = np.cumsum([0, *sizes])
+        edge_offsets = np.cumsum([0, *(len(e.centre) for e in edges)])
+        all_kinds = np.concatenate(kinds) if kinds else np.zeros(0, dtype=np.int64)
+
+        def joined(arrays: list[np.ndarray], offsets: np.ndarray) -> np.ndarray:
+            shifted = [a + o for a, o in zip(arrays, offsets[:-1], strict=True)]
+            return np.concatenate(shifted) if shifted else np.zeros(0, dtype=np.int64)
+
+        centre = joined([e.centre for e in edges], atom_offsets)
+        neighbor = joined([e.neighbor for e in edges], atom_offsets)
+        reverse = joined([e.reverse for e in edges], edge_offsets)
+        vectors = np.concatenate([e.vectors for e in edges]) if edges else np.zeros((0, 3))
+        return cls(
+            Environments.from_edges(centre, all_kinds, all_kinds[neighbor], device),
+            torch.as_tensor(vectors, device=device),
+            torch.as_tensor(centre, device=device),
+            torch.as_tensor(reverse, device=device),
+            torch.as_tensor(np.repeat(np.arange(len(sizes)), sizes), device=device),
+            sizes,
+        )

@@ -1,0 +1,80 @@
+"""One structure as plain arrays, whatever engine it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from ..errors import PetDriverError
+
+
+@dataclass
+class System:
+    """Atoms, cell and periodicity.
+
+    numbers: (n_atoms,) atomic numbers; positions: (n_atoms, 3), angstrom, wrapped or not; cell: (3,
+    3), lattice vectors as rows, angstrom, any handedness, rows of non-periodic directions may be
+    zero; pbc: (3,) bool.
+    """
+
+    numbers: np.ndarray
+    positions: np.ndarray
+    cell: np.ndarray
+    pbc: np.ndarray
+
+    @classmethod
+    def from_atoms(cls, atoms: Atoms) -> System:
+        return cls(
+            numbers=np.asarray(atoms.numbers, dtype=np.int64),
+            positions=np.array(atoms.positions, dtype=np.float64),
+            cell=np.array(atoms.cell.array, dtype=np.float64),
+            pbc=np.array(atoms.pbc, dtype=bool),
+        )
+
+    def to_atoms(self) -> Atoms:
+        return Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+def check_finite(positions: np.ndarray, cell: np.ndarray | None = None) -> None:
+    """
+    :param positions: (n_atoms, 3)
+    :raises PetDriverError: if a coordinate or a cell component is NaN or infinite
+    """
+    bad = np.nonzero(~np.isfinite(positions).all(axis=1))[0]
+    if bad.size:
+        raise PetDriverError(
+            f"the position of atom {bad[0]} (counted from 0) is {positions[bad[0]].tolist()}; "
+            "look at the step before it, the dynamics has become unstable or the file is damaged"
+        )
+    if cell is not None and not np.isfinite(cell).all():
+        raise PetDriverError(
+            f"the cell {cell.tolist()} is not finite; check the input or the barostat"
+        )
+
+
+def species_indices(numbers: np.ndarray, known: tuple[int, ...]) -> np.ndarray:
+    """Position of each atomic number in the list that the model knows, (n_atoms,).
+
+    :raises PetDriverError: if an element is unknown to the model
+    """
+    table = np.full(max(max(known), int(numbers.max(initial=0))) + 1, -1, dtype=np.int64)
+    table[list(known)] = np.arange(len(known))
+    if numbers.size and numbers.min() < 0:
+        raise PetDriverError(
+            f"atomic number {numbers.min()} is negative; give every atom an element"
+        )
+    indices = table[numbers]
+    if (indices < 0).any():
+        missing = sorted({chemical_symbols[z] for z in numbers[indices < 0]})
+        names = " ".join(chemical_symbols[z] for z in known)
+        raise PetDriverError(
+            f"the structure contains {' '.join(missing)}, but the model knows only {names}; "
+            "use a model trained with that element"
+        )
+    return indices
