@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
         "model": checkpoint.name,
         "sha256": checkpoint.digest,
         "elements": " ".join(chemical_symbols[z] for z in hyper.species),
-        "cutoff": f"{hyper.cutoff:g} angstrom ({hyper.cutoff_function} over {hyper.cutoff_width:g})",
+        "cutoff": f"{hyper.cutoff:g} A ({hyper.cutoff_function} over {hyper.cutoff_width:g})",
         "scope": hyper.scope,
         "network": f"{hyper.block} block, {hyper.message_layers} message layers "
         f"of {hyper.attention_layers} attention layers, {hyper.heads} heads, "

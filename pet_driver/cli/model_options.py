@@ -17,7 +17,7 @@ def add_model_options(parser: argparse.ArgumentParser, dtype: str = "float32") -
     parser.add_argument(
         "--scope",
         default=None,
-        help="averaged over frames: layer (exact symmetry) or none (plain PET); default: as trained",
+        help="averaged over frames: layer (exact), none (plain PET); default: as trained",
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--dtype", default=dtype, help=f"float32 or float64 (default: {dtype})")
