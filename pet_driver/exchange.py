@@ -33,7 +33,7 @@ class LocalPlan:
         self.reverse = reverse
 
     def swap(self, edges: Tensor) -> Tensor:
-        return edges[self.reverse]
+        return edges.index_select(0, self.reverse)
 
 
 class _Swap(torch.autograd.Function):

@@ -255,7 +255,7 @@ def _frame(e1: Tensor, e2: Tensor) -> Tensor:
 
 
 def _frame_about(e1: Tensor) -> Tensor:
-    """Frames with a given first axis; the second is across the Cartesian axis farthest from it."""
+    """Frames with a given first axis, the second across the Cartesian axis farthest from it."""
     helper = torch.nn.functional.one_hot(e1.detach().abs().argmin(-1), 3).to(e1.dtype)
     normal = torch.linalg.cross(e1, helper)
     return _frame(e1, normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True))

@@ -49,7 +49,8 @@ class Hyperparameters:
     ``block="modern"`` carries wide node features along, updates messages from both directions of an
     edge, and reads the energy out of the last layer; ``block="paper"`` re-makes the centre token in
     every layer, averages messages, and reads out of every layer. ``cutoff`` and ``cutoff_width`` in
-    angstrom; ``species`` are atomic numbers.
+    angstrom; ``species`` are atomic numbers. ``radial_waves`` adds so many sine waves of the
+    distance to the geometry of a token.
     """
 
     species: tuple[int, ...]
@@ -67,6 +68,7 @@ class Hyperparameters:
     normalization: str = "rms"
     activation: str = "swiglu"
     order: str = "pre"
+    radial_waves: int = 0
     scope: str = "layer"
     frames: FrameHyperparameters = field(default_factory=FrameHyperparameters)
 

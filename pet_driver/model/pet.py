@@ -4,23 +4,19 @@ as options.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from .attention import NORMALIZATIONS, TransformerLayer
+from .averaging import average_over_frames
 from .cutoffs import CUTOFF_FUNCTIONS
 from .ecse import FrameRows
 from .hyperparameters import Hyperparameters
 
 Exchange = Callable[[Tensor], Tensor]
-_PART = {
-    False: 160,
-    True: 65_535,
-}  # rows at a time: what a CPU cache likes; what the attention kernels of CUDA allow
 _INVISIBLE = -1e9  # logit of a padded token: its attention weight underflows to exactly zero
 
 
@@ -49,6 +45,7 @@ class _Tokens:
     lengths: Tensor
     factors: Tensor
     log_factors: Tensor
+    waves: Tensor | None = None
     neighbors: Tensor | None = None
 
 
@@ -83,6 +80,8 @@ class MessageLayer(nn.Module):
         self.node_embedder = (
             nn.Embedding(species, hyper.node_width) if first or not modern else None
         )
+        waves = hyper.radial_waves
+        self.wave_embedder = nn.Linear(waves, width, bias=False) if waves else None
         self.compress_in = nn.Linear(
             (3 if self.neighbor_embedder is not None else 2) * width, width
         )
@@ -103,7 +102,9 @@ class MessageLayer(nn.Module):
         final = hyper.block == "paper" and hyper.order == "pre"
         self.final_norm = NORMALIZATIONS[hyper.normalization](width) if final else None
 
-    def invariant_part(self, neighbor_species: Tensor, messages: Tensor) -> Tensor:
+    def invariant_part(
+        self, neighbor_species: Tensor, messages: Tensor, waves: Tensor | None
+    ) -> Tensor:
         """The share of the first compression that no frame changes, computed once per centre, not
         once per frame.
 
@@ -115,7 +116,10 @@ class MessageLayer(nn.Module):
         width = self.edge_embedder.out_features
         weight = self.compress_in.weight
         bias = self.compress_in.bias + weight[:, :width] @ self.edge_embedder.bias
-        return nn.functional.linear(torch.cat(features, dim=-1), weight[:, width:], bias)
+        result = nn.functional.linear(torch.cat(features, dim=-1), weight[:, width:], bias)
+        if self.wave_embedder is None:
+            return result
+        return result + nn.functional.linear(waves, weight[:, :width] @ self.wave_embedder.weight)
 
     def forward(self, tokens: _Tokens, invariant: Tensor, node: Tensor) -> tuple[Tensor, Tensor]:
         """
@@ -203,7 +207,7 @@ class PET(nn.Module):
             last = k == len(self.layers) - 1
             if layer.node_embedder is not None:
                 node = layer.node_embedder(neighborhoods.centre_species)
-            invariant = layer.invariant_part(neighborhoods.neighbor_species, messages)
+            invariant = layer.invariant_part(neighborhoods.neighbor_species, messages, tokens.waves)
             read = None if self.modern and not last else (0 if self.modern else k)
             layer_rows = rows() if callable(rows) else rows
             node, outgoing, energy = self._symmetrized(
@@ -225,8 +229,12 @@ class PET(nn.Module):
         factors, log_factors = cutoff(lengths, self.hyper.cutoff, self.hyper.cutoff_width)
         factors = torch.where(valid, factors, 0.0)
         log_factors = torch.where(valid, log_factors, _INVISIBLE)
+        waves = None
+        if self.hyper.radial_waves:
+            waves = _radial_waves(lengths, self.hyper.cutoff, self.hyper.radial_waves).to(dtype)
+        counts = valid.sum(1)
         return _Tokens(
-            vectors, lengths.to(dtype), factors.to(dtype), log_factors.to(dtype), valid.sum(1)
+            vectors, lengths.to(dtype), factors.to(dtype), log_factors.to(dtype), waves, counts
         )
 
     def _symmetrized(
@@ -246,52 +254,29 @@ class PET(nn.Module):
         :param last: no later layer follows, so node and messages are not needed
         :return: node, outgoing messages, energies (n_centres,); None for what is not needed
         """
-        count, width = tokens.lengths.shape
-        weights = None if rows is None else rows.weights.to(tokens.lengths.dtype)
+        width = tokens.lengths.shape[1]
 
         def evaluate(
-            centre: Tensor, frames: Tensor | None, size: int, *tables: Tensor
-        ) -> tuple[Tensor, ...]:
-            # index_select: its backward is an index_add, several times faster than that of advanced
-            # indexing.
-            vectors, lengths, factors, log_factors, invariant = (
-                table[:, :size].index_select(0, centre) for table in tables[:-1]
-            )
+            frames: Tensor | None, edge_tables: Sequence[Tensor], node: Tensor
+        ) -> list[Tensor]:
+            vectors, lengths, factors, log_factors, invariant = edge_tables
             if frames is not None:
                 vectors = vectors @ frames
             some = _Tokens(vectors.to(lengths.dtype), lengths, factors, log_factors)
-            node, edges = layer(some, invariant, tables[-1].index_select(0, centre))
-            results = [] if last else [node, nn.functional.pad(edges, (0, 0, 0, width - size))]
+            node, edges = layer(some, invariant, node)
+            padding = (0, 0, 0, width - edges.shape[1])
+            results = [] if last else [node, nn.functional.pad(edges, padding)]
             if read is not None:
                 bonds = (factors * self.edge_heads[read](edges)).sum(1)
                 results.append(self.node_heads[read](node) + bonds)
-            return tuple(results)
+            return results
 
-        tables = (
-            tokens.vectors,
-            tokens.lengths,
-            tokens.factors,
-            tokens.log_factors,
-            invariant,
-            node,
+        geometry = (tokens.vectors, tokens.lengths, tokens.factors, tokens.log_factors)
+        averages = average_over_frames(
+            evaluate, (*geometry, invariant), node, tokens.neighbors, rows, chunk
         )
-        centres, evaluated = [], []
-        for part, size in _parts(tokens.neighbors, rows, chunk):
-            centre = part if rows is None else rows.centre[part]
-            arguments = (centre, None if rows is None else rows.frames[part], size, *tables)
-            if chunk is not None and torch.is_grad_enabled():
-                results = checkpoint(evaluate, *arguments, use_reentrant=False)
-            else:
-                results = evaluate(*arguments)
-            if weights is not None:
-                results = [x * weights[part].view(-1, *(1,) * (x.dim() - 1)) for x in results]
-            centres.append(centre)
-            evaluated.append(results)
-        centre = torch.cat(centres)
-        rejoined = (torch.cat(parts) for parts in zip(*evaluated, strict=True))
-        sums = [x.new_zeros(count, *x.shape[1:]).index_add(0, centre, x) for x in rejoined]
-        energy = sums[-1] if read is not None else None
-        return (node, None, energy) if last else (sums[0], sums[1], energy)
+        energy = averages[-1] if read is not None else None
+        return (node, None, energy) if last else (averages[0], averages[1], energy)
 
     def _combine(self, k: int, messages: Tensor, outgoing: Tensor, incoming: Tensor) -> Tensor:
         """Messages of the next layer from what both ends of each edge have sent."""
@@ -301,20 +286,10 @@ class PET(nn.Module):
         return messages + outgoing + self.combination_mlps[k](both)
 
 
-def _parts(
-    neighbors: Tensor, rows: FrameRows | None, chunk: int | None
-) -> list[tuple[Tensor, int]]:
-    """Rows to evaluate together, and the number of neighbors that the largest of them needs.
+def _radial_waves(lengths: Tensor, cutoff: float, count: int) -> Tensor:
+    """sin(n pi r / cutoff) / r for n = 1 ... count, on a last dimension of its own.
 
-    Rows are taken in the order of their number of neighbors, so that little is spent on padding.
+    They let the first layer resolve a stiff bond, which (x, y, z, r) alone takes long to learn.
     """
-    counts = neighbors if rows is None else neighbors[rows.centre]
-    counts, order = torch.sort(counts, stable=True)
-    size = chunk or _PART[counts.device.type == "cuda"]
-    parts = [order[start : start + size] for start in range(0, max(len(order), 1), size)]
-    largest = (
-        counts[[min(k * size + size, len(order)) - 1 for k in range(len(parts))]]
-        if len(order)
-        else counts
-    )
-    return [(part, max(int(n), 1)) for part, n in zip(parts, largest.tolist() or [1], strict=True)]
+    n = torch.arange(1, count + 1, dtype=lengths.dtype, device=lengths.device)
+    return torch.sin(n * (torch.pi / cutoff) * lengths[..., None]) / lengths[..., None]

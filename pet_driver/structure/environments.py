@@ -70,7 +70,8 @@ class Environments:
 
     def flatten(self, table: Tensor) -> Tensor:
         """(n_centres, n_neighbors, k) values to (n_edges, k)."""
-        return table.reshape(self.n_centres * self.n_neighbors, -1)[self.slots]
+        flat = table.reshape(self.n_centres * self.n_neighbors, table.shape[-1])
+        return flat.index_select(0, self.slots)
 
     def neighborhoods(self, vectors: Tensor) -> Neighborhoods:
         """

@@ -102,7 +102,9 @@ class Training:
             self.network, batch, self.sampler if sampled else None, differentiable=True
         )
         sizes = torch.tensor(batch.sizes, dtype=torch.float64, device=self.device)
-        value = loss(energies, forces, target, sizes, fit.energy_weight)
+        value = loss(
+            energies, forces, target, sizes, fit.energy_weight, fit.huber_delta / self.scale
+        )
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), fit.clip_norm)

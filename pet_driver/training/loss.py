@@ -8,7 +8,7 @@ import functools
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..exchange import LocalPlan, swap_messages
 from ..model import PET, environment_frames
@@ -53,11 +53,18 @@ def predict(
 
 
 def loss(
-    energies: Tensor, forces: Tensor, target: Target, sizes: Tensor, energy_weight: float
+    energies: Tensor,
+    forces: Tensor,
+    target: Target,
+    sizes: Tensor,
+    energy_weight: float,
+    huber_delta: float,
 ) -> Tensor:
-    """Mean squared error of the forces plus the weighted one of the energies per atom.
+    """Huber loss of the force components plus the weighted squared error of energies per atom.
 
     :param sizes: (n_structures,), number of atoms
+    :param huber_delta: force error beyond which the loss grows linearly, units of the network
     """
+    force = nn.functional.huber_loss(forces, target.forces, delta=huber_delta)
     energy = ((energies - target.energies) / sizes).square().mean()
-    return (forces - target.forces).square().mean() + energy_weight * energy
+    return 2.0 * force + energy_weight * energy

@@ -48,6 +48,7 @@ class FitOptions:
     warmup_steps: int = 200
     weight_decay: float = 1e-4
     energy_weight: float = 100.0
+    huber_delta: float = 1.0
     clip_norm: float = 10.0
     ema_decay: float = 0.998
     sampled_share: float = 0.8
