@@ -200,12 +200,13 @@ class Potential:
     ) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             rows = self._frames(environments, vectors) if self.scope == "layer" else None
-            raw = self._network(
+            output = self._network(
                 environments.neighborhoods(vectors),
                 rows,
                 swap_messages(environments, plan),
                 self.chunk or self._default_chunk(environments.n_neighbors),
             )
+            raw = output.energies
             (gradient,) = torch.autograd.grad(raw.sum(), vectors, allow_unused=True)
         gradient = torch.zeros_like(vectors) if gradient is None else gradient
         energies = (

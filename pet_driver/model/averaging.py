@@ -26,7 +26,8 @@ def average_over_frames(
     neighbors: Tensor,
     rows: FrameRows | None,
     chunk: int | None,
-) -> list[Tensor]:
+    spread: bool = False,
+) -> tuple[list[Tensor], list[Tensor]]:
     """Results of every centre, averaged over its frames.
 
     Rows are taken in the order of their number of neighbors, so that little is spent on padding;
@@ -39,7 +40,8 @@ def average_over_frames(
     :param rows: frames and weights; None evaluates every centre once, as it lies
     :param chunk: with more rows than this, evaluate so many at a time and recompute them in the
         backward pass, which bounds memory; None keeps all activations
-    :return: the results, (n_centres, ...) each
+    :param spread: also return the variances over frames
+    :return: the averages, (n_centres, ...) each, and their variances (empty unless asked for)
     """
     all_centres = torch.arange(len(neighbors), device=node.device) if rows is None else rows.centre
     counts, order = torch.sort(neighbors[all_centres], stable=True)
@@ -68,7 +70,17 @@ def average_over_frames(
             for part, f, w in zip(parts, frames, widths, strict=True)
         ]
     joined = [torch.cat(pieces) for pieces in zip(*results, strict=True)]
-    if rows is not None:
-        weights = rows.weights[order].to(node.dtype)
-        joined = [x * weights.view(-1, *(1,) * (x.dim() - 1)) for x in joined]
-    return [x.new_zeros(len(neighbors), *x.shape[1:]).index_add(0, centre, x) for x in joined]
+    weights = None if rows is None else rows.weights[order].to(node.dtype)
+
+    def averaged(values: Tensor) -> Tensor:
+        if weights is not None:
+            values = values * weights.view(-1, *(1,) * (values.dim() - 1))
+        return values.new_zeros(len(neighbors), *values.shape[1:]).index_add(0, centre, values)
+
+    averages = [averaged(x) for x in joined]
+    if not spread:
+        return averages, []
+    deviations = (
+        x - mean.index_select(0, centre) for x, mean in zip(joined, averages, strict=True)
+    )
+    return averages, [averaged(x.square()) for x in deviations]

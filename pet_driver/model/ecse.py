@@ -255,7 +255,7 @@ def _frame(e1: Tensor, e2: Tensor) -> Tensor:
 
 
 def _frame_about(e1: Tensor) -> Tensor:
-    """Frames with a given first axis, the second across the Cartesian axis farthest from it."""
+    """Frames with a given first axis; the second is any across it that changes smoothly with it."""
     helper = torch.nn.functional.one_hot(e1.detach().abs().argmin(-1), 3).to(e1.dtype)
     normal = torch.linalg.cross(e1, helper)
     return _frame(e1, normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True))
@@ -278,7 +278,7 @@ def _turned(frames: Tensor, weights: Tensor, copies: int) -> tuple[Tensor, Tenso
 
 
 def _smooth_largest(centre: Tensor, weights: Tensor, n_centres: int) -> Tensor:
-    """Smooth maximum of the weights of each centre, each weighted by itself; 0 where there is none."""
+    """Smooth maximum of the weights of each centre, weighted by themselves; 0 if there is none."""
     soft = weights * torch.exp(weights)
     total = weights.new_zeros(n_centres).index_add(0, centre, soft)
     weighted = weights.new_zeros(n_centres).index_add(0, centre, soft * weights)

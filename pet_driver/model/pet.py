@@ -4,7 +4,7 @@ as options.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +33,20 @@ class Neighborhoods:
     neighbor_species: Tensor
     vectors: Tensor
     valid: Tensor
+
+
+@dataclass
+class Output:
+    """What the network says of each centre, in its own units.
+
+    energies: (n_centres,), without the per-species baseline; energy_spread, message_spread:
+    (n_centres,), variance over the frames of the energies and of what is passed on (mean over
+    features), summed over layers; None unless asked for.
+    """
+
+    energies: Tensor
+    energy_spread: Tensor | None = None
+    message_spread: Tensor | None = None
 
 
 @dataclass
@@ -187,37 +201,38 @@ class PET(nn.Module):
         rows: FrameRows | Callable[[], FrameRows] | None,
         exchange: Exchange,
         chunk: int | None = None,
-    ) -> Tensor:
-        """Energies of the network, in its own units and without the per-species baseline.
-
+        spread: bool = False,
+    ) -> Output:
+        """
         :param rows: frames of the centres; or a function called anew for each layer, to draw some;
             or None for plain PET
         :param exchange: maps (n_centres, n_neighbors, width) messages on edges i-j to those on the
             reversed edges j-i
-        :param chunk: evaluate at most so many rows at a time and recompute them in the backward
-            pass; None: keep all
-        :return: (n_centres,)
+        :param chunk: with more rows than this, evaluate so many at a time and recompute them in the
+            backward pass; None: keep all
+        :param spread: also return the variance over frames
         """
         tokens = self._tokens(neighborhoods)
         messages = self.message_embedder(neighborhoods.neighbor_species)
         messages = messages * neighborhoods.valid[..., None]
         node = None
-        energies = None
+        outputs = []
         for k, layer in enumerate(self.layers):
-            last = k == len(self.layers) - 1
             if layer.node_embedder is not None:
                 node = layer.node_embedder(neighborhoods.centre_species)
             invariant = layer.invariant_part(neighborhoods.neighbor_species, messages, tokens.waves)
-            read = None if self.modern and not last else (0 if self.modern else k)
             layer_rows = rows() if callable(rows) else rows
-            node, outgoing, energy = self._symmetrized(
-                layer, read, tokens, invariant, node, layer_rows, chunk, last
+            output, node, outgoing = self._layer(
+                k, tokens, invariant, node, layer_rows, chunk, spread
             )
-            if energy is not None:
-                energies = energy if energies is None else energies + energy
-            if not last:
+            outputs.append(output)
+            if outgoing is not None:
                 messages = self._combine(k, messages, outgoing, exchange(outgoing))
-        return energies
+        return Output(
+            _sum(output.energies for output in outputs),
+            _sum(output.energy_spread for output in outputs),
+            _sum(output.message_spread for output in outputs),
+        )
 
     def _tokens(self, neighborhoods: Neighborhoods) -> _Tokens:
         """Geometry in the dtype of the weights; the cutoff factors are computed in float64."""
@@ -237,24 +252,25 @@ class PET(nn.Module):
             vectors, lengths.to(dtype), factors.to(dtype), log_factors.to(dtype), waves, counts
         )
 
-    def _symmetrized(
+    def _layer(
         self,
-        layer: MessageLayer,
-        read: int | None,
+        k: int,
         tokens: _Tokens,
         invariant: Tensor,
         node: Tensor,
         rows: FrameRows | None,
         chunk: int | None,
-        last: bool,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        spread: bool,
+    ) -> tuple[Output, Tensor | None, Tensor | None]:
         """One layer in all frames, averaged over the frames of each centre.
 
-        :param read: index of the heads that read this layer out, or None
-        :param last: no later layer follows, so node and messages are not needed
-        :return: node, outgoing messages, energies (n_centres,); None for what is not needed
+        :return: what the layer reads out, and node and outgoing messages for the next layer (None
+            after the last)
         """
-        width = tokens.lengths.shape[1]
+        layer, width = self.layers[k], tokens.lengths.shape[1]
+        last = k == len(self.layers) - 1
+        read = 0 if self.modern else k
+        reads = last or not self.modern
 
         def evaluate(
             frames: Tensor | None, edge_tables: Sequence[Tensor], node: Tensor
@@ -264,19 +280,26 @@ class PET(nn.Module):
                 vectors = vectors @ frames
             some = _Tokens(vectors.to(lengths.dtype), lengths, factors, log_factors)
             node, edges = layer(some, invariant, node)
-            padding = (0, 0, 0, width - edges.shape[1])
-            results = [] if last else [node, nn.functional.pad(edges, padding)]
-            if read is not None:
+            results = []
+            if reads:
                 bonds = (factors * self.edge_heads[read](edges)).sum(1)
                 results.append(self.node_heads[read](node) + bonds)
+            if not last:
+                padding = (0, 0, 0, width - edges.shape[1])
+                results += [node, nn.functional.pad(edges, padding)]
             return results
 
         geometry = (tokens.vectors, tokens.lengths, tokens.factors, tokens.log_factors)
-        averages = average_over_frames(
-            evaluate, (*geometry, invariant), node, tokens.neighbors, rows, chunk
+        averages, variances = average_over_frames(
+            evaluate, (*geometry, invariant), node, tokens.neighbors, rows, chunk, spread
         )
-        energy = averages[-1] if read is not None else None
-        return (node, None, energy) if last else (averages[0], averages[1], energy)
+        output = Output(averages[0] if reads else None)
+        if spread:
+            output.energy_spread = variances[0] if reads else None
+            if not last:
+                messages = (variances[-1].mean(-1) * tokens.factors).sum(1)
+                output.message_spread = variances[-2].mean(-1) + messages
+        return (output, None, None) if last else (output, averages[-2], averages[-1])
 
     def _combine(self, k: int, messages: Tensor, outgoing: Tensor, incoming: Tensor) -> Tensor:
         """Messages of the next layer from what both ends of each edge have sent."""
@@ -284,6 +307,12 @@ class PET(nn.Module):
             return 0.5 * (messages + incoming)
         both = self.combination_norms[k](torch.cat([outgoing, incoming], dim=-1))
         return messages + outgoing + self.combination_mlps[k](both)
+
+
+def _sum(terms: Iterable[Tensor | None]) -> Tensor | None:
+    """Sum of those that are there, None if none is."""
+    present = [term for term in terms if term is not None]
+    return torch.stack(present).sum(0) if present else None
 
 
 def _radial_waves(lengths: Tensor, cutoff: float, count: int) -> Tensor:

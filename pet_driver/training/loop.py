@@ -98,13 +98,10 @@ class Training:
         frames = [self.split.training[i] for i in self._next_indices()]
         batch, target = self._batch(frames)
         sampled = self.step < fit.sampled_share * fit.steps
-        energies, forces = predict(
-            self.network, batch, self.sampler if sampled else None, differentiable=True
-        )
+        sample = self.sampler if sampled else None
+        estimate = predict(self.network, batch, sample, differentiable=True)
         sizes = torch.tensor(batch.sizes, dtype=torch.float64, device=self.device)
-        value = loss(
-            energies, forces, target, sizes, fit.energy_weight, fit.huber_delta / self.scale
-        )
+        value = loss(estimate, target, sizes, fit, self.scale)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), fit.clip_norm)
@@ -155,13 +152,11 @@ class Training:
         energy_errors, force_errors = [], []
         for frame in frames:
             batch, target = self._batch([frame])
-            energies, forces = predict(self.average.module, batch)
-            energy_errors.append(
-                float((energies - target.energies)[0]) * self.scale / len(frame.system)
-            )
-            force_errors.append(
-                ((forces - target.forces).detach() * self.scale).cpu().numpy().ravel()
-            )
+            estimate = predict(self.average.module, batch)
+            energy = (estimate.energies - target.energies).item() * self.scale
+            energy_errors.append(energy / len(frame.system))
+            force = (estimate.forces - target.forces).detach() * self.scale
+            force_errors.append(force.cpu().numpy().ravel())
         return {
             "energy_rmse_meV_per_atom": 1e3 * float(np.sqrt(np.mean(np.square(energy_errors)))),
             "force_rmse_meV_per_angstrom": 1e3

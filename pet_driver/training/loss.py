@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..exchange import LocalPlan, swap_messages
 from ..model import PET, environment_frames
 from ..structure import Batch
+from .options import FitOptions
 
 
 @dataclass
@@ -25,13 +26,25 @@ class Target:
     forces: Tensor
 
 
-def predict(
-    network: PET, batch: Batch, sample: torch.Generator | None = None, differentiable: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Energies (n_structures,) and forces (n_atoms, 3) in units of the network.
+@dataclass
+class Estimate:
+    """Results of a batch in units of the network: energies (n_structures,), forces (n_atoms, 3),
+    and the mean variances over frames of atomic energies and of messages."""
 
+    energies: Tensor
+    forces: Tensor
+    energy_spread: Tensor
+    message_spread: Tensor
+
+
+def predict(
+    network: PET,
+    batch: Batch,
+    sample: torch.Generator | None = None,
+    differentiable: bool = False,
+) -> Estimate:
+    """
     :param sample: draw one frame per centre and layer with this generator; None averages over all
-        frames
     :param differentiable: keep the graph, for forces in the loss
     """
     environments, plan = batch.environments, LocalPlan(batch.reverse)
@@ -40,31 +53,37 @@ def predict(
     rows = None
     if network.hyper.scope == "layer":
         rows = environment_frames(
-            neighborhoods.vectors, environments.valid, network.hyper.cutoff, network.hyper.frames
+            neighborhoods.vectors,
+            environments.valid,
+            network.hyper.cutoff,
+            network.hyper.frames,
         )
+    all_frames = rows is not None and sample is None
     if rows is not None and sample is not None:
         rows = functools.partial(rows.sample, sample)
-    per_atom = network(neighborhoods, rows, swap_messages(environments, plan)).to(torch.float64)
+    output = network(neighborhoods, rows, swap_messages(environments, plan), spread=all_frames)
+    per_atom = output.energies.to(torch.float64)
     (gradient,) = torch.autograd.grad(per_atom.sum(), vectors, create_graph=differentiable)
-    difference = gradient - gradient[plan.reverse]
+    difference = gradient - gradient.index_select(0, plan.reverse)
     forces = gradient.new_zeros(per_atom.shape[0], 3).index_add(0, batch.edge_centre, difference)
     energies = per_atom.new_zeros(len(batch.sizes)).index_add(0, batch.structure, per_atom)
-    return energies, forces
+    spreads = (output.energy_spread, output.message_spread)
+    spreads = (per_atom.new_zeros(()) if x is None else x.to(torch.float64).mean() for x in spreads)
+    return Estimate(energies, forces, *spreads)
 
 
-def loss(
-    energies: Tensor,
-    forces: Tensor,
-    target: Target,
-    sizes: Tensor,
-    energy_weight: float,
-    huber_delta: float,
-) -> Tensor:
-    """Huber loss of the force components plus the weighted squared error of energies per atom.
+def loss(estimate: Estimate, target: Target, sizes: Tensor, fit: FitOptions, unit: float) -> Tensor:
+    """Huber loss of the force components, squared error of the energies per atom, and the variances
+    over frames, which keep the switching from one frame to another gentle.
 
     :param sizes: (n_structures,), number of atoms
-    :param huber_delta: force error beyond which the loss grows linearly, units of the network
+    :param unit: eV per unit of the network
     """
-    force = nn.functional.huber_loss(forces, target.forces, delta=huber_delta)
-    energy = ((energies - target.energies) / sizes).square().mean()
-    return 2.0 * force + energy_weight * energy
+    force = nn.functional.huber_loss(estimate.forces, target.forces, delta=fit.huber_delta / unit)
+    energy = ((estimate.energies - target.energies) / sizes).square().mean()
+    return (
+        2.0 * force
+        + fit.energy_weight * energy
+        + fit.energy_spread_weight * estimate.energy_spread
+        + fit.message_spread_weight * estimate.message_spread
+    )

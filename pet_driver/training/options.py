@@ -49,6 +49,8 @@ class FitOptions:
     weight_decay: float = 1e-4
     energy_weight: float = 100.0
     huber_delta: float = 1.0
+    energy_spread_weight: float = 0.0
+    message_spread_weight: float = 0.0
     clip_norm: float = 10.0
     ema_decay: float = 0.998
     sampled_share: float = 0.8

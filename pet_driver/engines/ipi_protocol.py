@@ -1,0 +1,143 @@
+"""i-PI's wire format: what the server sends and what it expects back (i-PI 3.3, batched or not).
+
+Headers are 12 bytes; numbers are native int32 and float64; everything is in atomic units, converted
+here and nowhere else. The cell has the lattice vectors as columns.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import PetDriverError
+from ..potential import Prediction
+from ..units import BOHR, HARTREE
+
+_HEADER = 12
+_FORCE = HARTREE / BOHR
+_MOST_ATOMS = 10_000_000  # a larger count is a sign that client and server disagree on the format
+
+
+class ServerGoneError(PetDriverError):
+    """The server closed the connection without saying goodbye."""
+
+
+@dataclass
+class Request:
+    """Structures to evaluate.
+
+    cells: (n_structures, 3, 3), lattice vectors as rows, angstrom; positions:
+    (n_structures, n_atoms, 3), angstrom.
+    """
+
+    cells: np.ndarray
+    positions: np.ndarray
+
+
+class Connection:
+    """Reads and writes messages on a connected socket; never spins, never waits on a dead peer."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._socket = stream
+        self._buffer = bytearray()
+
+    def header(self) -> str:
+        """Next header, blanks stripped.
+
+        :raises ServerGoneError: if the server has closed the connection
+        """
+        return self._take(_HEADER).decode("ascii", errors="replace").strip()
+
+    def read_ahead(self, seconds: float = 0.05) -> None:
+        """Pull what has already arrived out of the kernel.
+
+        If this process dies while a message is unread, the kernel answers the server with a reset,
+        which i-PI 3.3 does not survive; with nothing unread it sees an orderly end and hands the
+        work to another driver.
+        """
+        while select.select([self._socket], [], [], seconds)[0]:
+            data = self._socket.recv(65536)
+            if not data:
+                return
+            self._buffer += data
+            seconds = 0.0
+
+    def send_status(self, status: str) -> None:
+        self._socket.sendall(status.ljust(_HEADER).encode("ascii"))
+
+    def initialization(self) -> int:
+        """Read INIT; returns the number of structures per request that the server announces."""
+        _replica, length = struct.unpack("ii", self._take(8))
+        text = self._take(length).decode("utf-8", errors="replace")
+        found = re.search(r"batch_size\s*:\s*(\d+)", text)
+        return int(found.group(1)) if found else 1
+
+    def request(self, batch_size: int, n_atoms: int) -> Request:
+        """Read the payload of POSDATA.
+
+        :param n_atoms: what the template has
+        :raises PetDriverError: if the server's structures have another number of atoms
+        """
+        if batch_size == 1:
+            cells = self._numbers(18).reshape(1, 2, 3, 3)[:, 0]
+            self._check_count(n_atoms)
+        else:
+            self._check_count(n_atoms)
+            cells = self._numbers(18 * batch_size).reshape(batch_size, 2, 3, 3)[:, 0]
+        positions = self._numbers(3 * n_atoms * batch_size).reshape(batch_size, n_atoms, 3)
+        return Request(cells.transpose(0, 2, 1) * BOHR, positions * BOHR)
+
+    def send_results(self, predictions: list[Prediction], extras: list[bytes]) -> None:
+        """Answer GETFORCE in one piece; one prediction and one JSON object for each structure."""
+        energies = np.array([p.energy for p in predictions]) / HARTREE
+        forces = np.concatenate([p.forces.ravel() for p in predictions]) / _FORCE
+        virials = np.stack([p.virial for p in predictions]) / HARTREE
+        parts = [
+            b"FORCEREADY".ljust(_HEADER),
+            energies.tobytes(),
+            struct.pack("i", len(predictions[0].forces)),
+            forces.tobytes(),
+            virials.tobytes(),
+        ]
+        for extra in extras:
+            parts += [struct.pack("i", len(extra)), extra]
+        self._socket.sendall(b"".join(parts))
+
+    def close(self) -> None:
+        """Leave nothing unread behind, then close."""
+        try:
+            self.read_ahead(0.0)
+        except OSError:
+            return
+        finally:
+            self._socket.close()
+
+    def _check_count(self, n_atoms: int) -> None:
+        (count,) = struct.unpack("i", self._take(4))
+        if count != n_atoms:
+            what = f"{count} atoms" if 0 <= count < _MOST_ATOMS else f"a senseless count ({count})"
+            raise PetDriverError(
+                f"i-PI sent {what} but the template has {n_atoms}; "
+                "use the structure of <initialize> as --template"
+            )
+
+    def _numbers(self, count: int) -> np.ndarray:
+        return np.frombuffer(self._take(8 * count), dtype=np.float64)
+
+    def _take(self, count: int) -> bytes:
+        while len(self._buffer) < count:
+            try:
+                data = self._socket.recv(max(65536, count - len(self._buffer)))
+            except ConnectionError as error:
+                raise ServerGoneError(f"the connection to i-PI broke ({error})") from error
+            if not data:
+                raise ServerGoneError("i-PI closed the connection without EXIT; look at its log")
+            self._buffer += data
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
