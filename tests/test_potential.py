@@ -1,0 +1,170 @@
+"""Physics as the oracle: rotations, finite differences, extensivity, additivity."""
+
+import warnings
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule as build_molecule
+from conftest import MODERN
+from scipy.spatial.transform import Rotation
+
+from pet_driver import PetDriverError
+from pet_driver.checkpoint import random_checkpoint
+from pet_driver.potential import Potential
+
+
+def rotated(atoms, matrix):
+    copy = atoms.copy()
+    copy.set_cell(atoms.cell.array @ matrix.T)
+    copy.positions = atoms.positions @ matrix.T
+    return copy
+
+
+def worst_change(potential, atoms, rotations):
+    """Largest relative change of energy, forces and virial under rotation."""
+    still = potential.compute(atoms)
+    turned = potential.compute([rotated(atoms, r) for r in rotations])
+    norms = abs(still.energy), np.abs(still.forces).max(), np.abs(still.virial).max()
+    changes = [
+        (
+            abs(t.energy - still.energy),
+            np.abs(t.forces - still.forces @ r.T).max(),
+            np.abs(t.virial - r @ still.virial @ r.T).max(),
+        )
+        for t, r in zip(turned, rotations, strict=True)
+    ]
+    return np.max(changes, axis=0) / np.maximum(norms, 1e-12)
+
+
+@pytest.fixture(scope="module")
+def rotations():
+    return Rotation.random(20, random_state=1).as_matrix()
+
+
+def test_ecse_is_exact_for_any_weights(any_checkpoint, water_box, molecule, rotations, capsys):
+    exact = Potential(any_checkpoint, dtype="float64")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain = Potential(any_checkpoint, dtype="float64", scope="none")
+    for name, atoms in {"64 molecules": water_box, "one molecule": molecule}.items():
+        changes = worst_change(exact, atoms, rotations)
+        with capsys.disabled():
+            print(f"\n{name}: relative change of energy, forces, virial")
+            print("  plain", *(f"{x:.1e}" for x in worst_change(plain, atoms, rotations[:4])))
+            print("  ECSE ", *(f"{x:.1e}" for x in changes))
+        assert changes.max() < 1e-10
+
+
+@pytest.mark.parametrize("name", ["CO2", "H2", "C2H2", "CH4", "O"])
+def test_ecse_is_exact_in_degenerate_environments(potential, rotations, name):
+    atoms = Atoms("O", [[0, 0, 0]]) if name == "O" else build_molecule(name)
+    assert worst_change(potential, atoms, rotations[:5]).max() < 1e-10
+
+
+def test_float32_is_exact_to_its_precision(checkpoint, water_box, rotations):
+    assert worst_change(Potential(checkpoint), water_box, rotations[:3]).max() < 1e-5
+
+
+@pytest.mark.parametrize("scope", ["layer", "none"])
+def test_forces_are_the_gradient(any_checkpoint, small_box, scope):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        potential = Potential(any_checkpoint, dtype="float64", scope=scope)
+    forces = potential.compute(small_box).forces
+    rng, step = np.random.default_rng(0), 1e-5
+    for atom, axis in rng.integers([len(small_box), 3], size=(8, 2)):
+        moved = []
+        for sign in (-2, -1, 1, 2):
+            copy = small_box.copy()
+            copy.positions[atom, axis] += sign * step
+            moved.append(copy)
+        e = [p.energy for p in potential.compute(moved)]
+        slope = (e[0] - 8 * e[1] + 8 * e[2] - e[3]) / (12 * step)
+        assert forces[atom, axis] == pytest.approx(-slope, abs=1e-6 * np.abs(forces).max())
+
+
+def test_virial_is_the_response_to_strain(potential, small_box):
+    virial = potential.compute(small_box).virial
+    step = 1e-5
+    for a, b in np.ndindex(3, 3):
+        strain = np.zeros((3, 3))
+        strain[a, b] += 0.5 * step
+        strain[b, a] += 0.5 * step
+        energies = []
+        for sign in (-1, 1):
+            copy = small_box.copy()
+            copy.set_cell(small_box.cell.array @ (np.eye(3) + sign * strain), scale_atoms=True)
+            energies.append(potential.compute(copy).energy)
+        slope = (energies[1] - energies[0]) / (2 * step)
+        assert virial[a, b] == pytest.approx(-slope, abs=1e-6 * np.abs(virial).max())
+
+
+def test_no_torque_and_no_force_on_a_free_molecule(potential, molecule):
+    forces = potential.compute(molecule).forces
+    assert np.abs(np.cross(molecule.positions, forces).sum(0)).max() < 1e-8
+    assert np.abs(forces.sum(0)).max() < 1e-10
+
+
+def test_energy_is_extensive_and_additive(potential, small_box, molecule):
+    one, eight = potential.compute([small_box, small_box.repeat((2, 1, 1))])
+    assert eight.energy == pytest.approx(2 * one.energy, rel=1e-10)
+    far = molecule.copy()
+    far.positions += [50.0, 0.0, 0.0]
+    both, alone = potential.compute([molecule + far, molecule])
+    assert both.energy == pytest.approx(2 * alone.energy, rel=1e-10)
+
+
+def test_energies_add_up(potential, water_box):
+    prediction = potential.compute(water_box)
+    assert prediction.energies.shape == (192,)
+    assert prediction.energies.sum() == pytest.approx(prediction.energy, rel=1e-12)
+    assert np.abs(prediction.forces.sum(0)).max() < 1e-10
+
+
+def test_order_of_atoms_does_not_matter(potential, small_box):
+    order = np.random.default_rng(2).permutation(len(small_box))
+    first, second = potential.compute([small_box, small_box[order]])
+    assert second.energy == pytest.approx(first.energy, rel=1e-12)
+    np.testing.assert_allclose(second.forces, first.forces[order], atol=1e-11)
+
+
+def test_empty_input(potential):
+    assert potential.compute([]) == []
+    nothing = potential.compute(Atoms())
+    assert nothing.energy == 0.0
+    assert nothing.forces.shape == (0, 3)
+
+
+def test_weights_that_are_not_finite_give_no_result(molecule):
+    broken = random_checkpoint(MODERN)
+    broken.weights["node_heads.0.layers.4.bias"][:] = float("nan")
+    with pytest.raises(PetDriverError, match="not finite"):
+        Potential(broken).compute(molecule)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"dtype": "float16"}, "dtype is 'float16'"),
+        ({"scope": "globe"}, "scope is 'globe'"),
+        ({"device": "abacus"}, "device is 'abacus'"),
+        ({"device": "cuda:99"}, "--device cpu|use a lower number"),
+    ],
+)
+def test_options_are_checked(checkpoint, options, sentence):
+    with pytest.raises(PetDriverError, match=sentence):
+        Potential(checkpoint, **options)
+
+
+def test_another_scope_than_trained_is_said_aloud(checkpoint):
+    with pytest.warns(UserWarning, match="trained with scope 'layer' and runs with 'none'"):
+        Potential(checkpoint, scope="none")
+
+
+@pytest.mark.skipif("not __import__('torch').cuda.is_available()", reason="no GPU here")
+def test_gpu_gives_the_same_numbers(checkpoint, water_box):
+    cpu = Potential(checkpoint, dtype="float64").compute(water_box)
+    gpu = Potential(checkpoint, dtype="float64", device="cuda").compute(water_box)
+    assert gpu.energy == pytest.approx(cpu.energy, rel=1e-10)
+    np.testing.assert_allclose(gpu.forces, cpu.forces, atol=1e-9)
