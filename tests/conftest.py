@@ -12,39 +12,9 @@ import pytest
 from ase import Atoms
 from ase.io.lammpsdata import read_lammps_data
 
+from helpers import MODERN, PAPER, ROOT
 from pet_driver.checkpoint import Checkpoint, random_checkpoint, save_checkpoint
-from pet_driver.model import Hyperparameters
 from pet_driver.potential import Potential
-
-ROOT = Path(__file__).parent.parent
-SHARED = ROOT.parent / "shared"
-
-MODERN = Hyperparameters(
-    species=(1, 6, 8),
-    cutoff=3.5,
-    width=16,
-    node_width=24,
-    feedforward_width=16,
-    head_width=16,
-    heads=2,
-    radial_waves=4,
-)
-PAPER = Hyperparameters(
-    species=(1, 6, 8),
-    cutoff=3.5,
-    cutoff_width=0.5,
-    cutoff_function="cosine",
-    block="paper",
-    width=16,
-    node_width=16,
-    feedforward_width=32,
-    head_width=16,
-    heads=2,
-    attention_layers=2,
-    normalization="layer",
-    activation="silu",
-    order="post",
-)
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule as build_molecule
-from conftest import MODERN
 from scipy.spatial.transform import Rotation
 
+from helpers import MODERN
 from pet_driver import PetDriverError
 from pet_driver.checkpoint import random_checkpoint
 from pet_driver.potential import Potential

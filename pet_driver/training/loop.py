@@ -101,7 +101,7 @@ class Training:
         sample = self.sampler if sampled else None
         estimate = predict(self.network, batch, sample, differentiable=True)
         sizes = torch.tensor(batch.sizes, dtype=torch.float64, device=self.device)
-        value = loss(estimate, target, sizes, fit, self.scale)
+        value = loss(estimate, target, sizes, fit, self.scale, self.step / fit.steps)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), fit.clip_norm)

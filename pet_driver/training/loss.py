@@ -72,18 +72,27 @@ def predict(
     return Estimate(energies, forces, *spreads)
 
 
-def loss(estimate: Estimate, target: Target, sizes: Tensor, fit: FitOptions, unit: float) -> Tensor:
+def loss(
+    estimate: Estimate,
+    target: Target,
+    sizes: Tensor,
+    fit: FitOptions,
+    unit: float,
+    progress: float,
+) -> Tensor:
     """Huber loss of the force components, squared error of the energies per atom, and the variances
     over frames, which keep the switching from one frame to another gentle.
 
     :param sizes: (n_structures,), number of atoms
     :param unit: eV per unit of the network
+    :param progress: share of the steps done; the weight of the energies grows with its square,
+        because total energies mean little before the forces are right
     """
     force = nn.functional.huber_loss(estimate.forces, target.forces, delta=fit.huber_delta / unit)
     energy = ((estimate.energies - target.energies) / sizes).square().mean()
     return (
         2.0 * force
-        + fit.energy_weight * energy
+        + fit.energy_weight * progress**2 * energy
         + fit.energy_spread_weight * estimate.energy_spread
         + fit.message_spread_weight * estimate.message_spread
     )

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import SHARED
 from scipy.spatial.transform import Rotation
 
+from helpers import SHARED
 from pet_driver.model import FrameHyperparameters, environment_frames
 from pet_driver.model.ecse import _smooth_largest, inner_cutoff, pair_frames, prune
 

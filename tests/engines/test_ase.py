@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
+from ase.md.verlet import VelocityVerlet
+from ase.units import fs
+
+from pet_driver.engines.ase import PETCalculator, attach_results
+
+
+@pytest.fixture
+def calculated(potential, small_box):
+    atoms = small_box.copy()
+    atoms.calc = PETCalculator(potential)
+    return atoms
+
+
+def test_forces_and_stress_are_derivatives(calculated):
+    forces = calculate_numerical_forces(calculated, eps=1e-5, iatoms=[3])
+    scale = np.abs(calculated.get_forces()).max()
+    np.testing.assert_allclose(calculated.get_forces()[[3]], forces, atol=1e-6 * scale)
+    stress = calculate_numerical_stress(calculated, eps=1e-6)
+    np.testing.assert_allclose(calculated.get_stress(), stress, atol=1e-7)
+
+
+def test_energies_add_up(calculated):
+    assert calculated.get_potential_energies().sum() == pytest.approx(
+        calculated.get_potential_energy(), rel=1e-12
+    )
+
+
+def test_a_molecule_has_no_stress(potential, molecule):
+    from ase.calculators.calculator import PropertyNotImplementedError
+
+    atoms = molecule.copy()
+    atoms.calc = PETCalculator(potential)
+    with pytest.raises(PropertyNotImplementedError):
+        atoms.get_stress()
+
+
+def test_energy_is_conserved(potential):
+    atoms = Atoms("OHH", [[0.0, 0.0, 0.0], [0.80, 0.55, 0.1], [-0.74, 0.61, 0.0]])
+    atoms.calc = PETCalculator(potential)
+    start = atoms.get_total_energy()
+    VelocityVerlet(atoms, 0.1 * fs).run(50)
+    change = abs(atoms.get_total_energy() - start)
+    assert change < 1e-3 * max(atoms.get_kinetic_energy(), 1e-3)
+
+
+def test_results_are_attached_to_a_copy(potential, small_box):
+    prediction = potential.compute(small_box)
+    copy = attach_results(small_box, prediction)
+    assert copy.get_potential_energy() == prediction.energy
+    assert small_box.calc is None

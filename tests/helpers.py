@@ -1,0 +1,56 @@
+"""Paths and models that tests name directly."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from pet_driver.model import FrameHyperparameters, Hyperparameters
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+
+MODERN = Hyperparameters(
+    species=(1, 6, 8),
+    cutoff=3.5,
+    width=16,
+    node_width=24,
+    feedforward_width=16,
+    head_width=16,
+    heads=2,
+    radial_waves=4,
+    # Gentle pruning, as in the shipped models: molecular dynamics must not fall over a tie.
+    frames=FrameHyperparameters(pruning_fraction=0.6, pruning_width=0.4, pruning_rounds=1),
+)
+PAPER = Hyperparameters(
+    species=(1, 6, 8),
+    cutoff=3.5,
+    cutoff_width=0.5,
+    cutoff_function="cosine",
+    block="paper",
+    width=16,
+    node_width=16,
+    feedforward_width=32,
+    head_width=16,
+    heads=2,
+    attention_layers=2,
+    normalization="layer",
+    activation="silu",
+    order="post",
+)
+
+
+def program(name: str) -> str:
+    """Path of a program of this environment; skips the test where it is not installed."""
+    path = Path(sys.executable).parent / name
+    if not path.exists():
+        pytest.skip(f"{name} is not installed in this environment")
+    return str(path)
+
+
+def environment() -> dict[str, str]:
+    """For programs run on the side: one thread each, as ranks of a small machine have."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
