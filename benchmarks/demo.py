@@ -1,0 +1,206 @@
+"""The whole line on one machine: LAMMPS on two ranks, i-PI, symmetry, energy drift, one picture.
+
+Run by `make demo`. Exit code 1 if a check fails.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from symmetry import rotation_errors
+from trajectories import pair_distribution, read_dump, read_thermo
+
+from pet_driver import Potential, load_model
+from pet_driver.checkpoint import load_checkpoint
+from pet_driver.progress import Progress
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUT = ROOT / "demo_output"
+BIN = Path(sys.executable).parent
+NVT_STEPS, NVE_STEPS = 300, 100
+PIMD_STEPS = 20
+
+
+def main() -> int:
+    """Run all parts, print the results, return 0 if every check holds."""
+    OUTPUT.mkdir(exist_ok=True)
+    print_title("LAMMPS: 64 water molecules, NVT 300 K, 2 ranks")
+    thermo = run_lammps("nvt", NVT_STEPS, "float32")
+    print_title("LAMMPS: NVE, float64, 2 ranks")
+    nve = run_lammps("nve", NVE_STEPS, "float64")
+    print_title("i-PI: path-integral water, 8 beads")
+    pimd = run_ipi()
+    print_title("rotational symmetry")
+    final = read_dump(OUTPUT / "nvt" / "water.lammpstrj")[-1]
+    plain, exact = compare_symmetry(final)
+    picture = draw(thermo, nve)
+    drift = drift_per_ns(nve)
+    checks = {
+        "ECSE changes the energy by less than 1e-10 of it": exact[0] < 1e-10,
+        "ECSE changes the forces by less than 1e-8 of the largest": exact[1] < 1e-8,
+        "plain PET does not": plain[0] > 1e-10,
+        "temperature between 200 and 400 K at the end": 200 < thermo["Temp"][-1] < 400,
+        "every O has its two H": molecules_are_whole(final),
+        "i-PI finished": len(pimd) == PIMD_STEPS + 1,
+    }
+    print_title("results")
+    print(f"LAMMPS, 2 ranks, float32:  {thermo['ms_per_step']:.0f} ms/step for 192 atoms")
+    print(f"NVE drift, float64:        {drift:+.2f} meV/atom/ns over {NVE_STEPS * 0.5:g} fs")
+    print(f"i-PI conserved quantity:   range {np.ptp(pimd[:, 2]) * 1e3 / 192:.3f} meV/atom")
+    for name, holds in checks.items():
+        print(f"{'ok  ' if holds else 'FAIL'} {name}")
+    print(f"\npicture: {picture}")
+    return 0 if all(checks.values()) else 1
+
+
+def print_title(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+def run_lammps(ensemble: str, steps: int, dtype: str) -> dict[str, np.ndarray | float]:
+    """Run the example on two ranks, with its output passing by; returns the thermo columns."""
+    folder = OUTPUT / ensemble
+    folder.mkdir(exist_ok=True)
+    script = ROOT / "lammps_examples" / "water_nvt" / "in.lmp"
+    command = [BIN / "mpiexec", "-n", "2", BIN / "pet-lmp", "-in", script]
+    command += ["-var", "steps", str(steps), "-var", "dtype", dtype, "-var", "ensemble", ensemble]
+    lines = []
+    with subprocess.Popen(
+        [str(word) for word in command],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if re.match(r"\s*(Step|\d+)\s|pair_style pet|pet-lmp|Loop", line):
+                print(line.rstrip(), flush=True)
+    if process.returncode:
+        sys.exit(f"pet-lmp ended with code {process.returncode}:\n{''.join(lines[-20:])}")
+    return read_thermo("".join(lines))
+
+
+def run_ipi() -> np.ndarray:
+    """Serve the example to i-PI; returns the rows of its properties."""
+    source = ROOT / "ipi_inputs" / "water_pimd"
+    folder = OUTPUT / "pimd"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder)
+    text = (folder / "input.xml").read_text()
+    text = re.sub(r"<total_steps>.*?<", f"<total_steps> {PIMD_STEPS} <", text)
+    # A socket folder of its own: nobody else's run is disturbed, and nothing is left behind.
+    with tempfile.TemporaryDirectory(prefix="pet_demo_") as sockets:
+        text = text.replace("<simulation ", f"<simulation sockets_prefix='{sockets}/' ")
+        (folder / "input.xml").write_text(text)
+        with (folder / "ipi.log").open("w") as log:
+            server = subprocess.Popen(
+                [BIN / "i-pi", "input.xml"], cwd=folder, stdout=log, stderr=subprocess.STDOUT
+            )
+            command = [BIN / "pet-driver", "ipi", "water", "--template", "init.xyz"]
+            driver = subprocess.Popen(
+                [*command, "--unix", "pet", "--prefix", f"{sockets}/"], cwd=folder
+            )
+            try:
+                watch(server, driver, folder / "simulation.out")
+            finally:
+                for process in (driver, server):
+                    if process.poll() is None:
+                        process.kill()
+                    process.wait()
+    return np.loadtxt(folder / "simulation.out")
+
+
+def watch(server: subprocess.Popen, driver: subprocess.Popen, output: Path) -> None:
+    """Show the steps that i-PI has written until it ends."""
+    with Progress("i-PI steps", PIMD_STEPS) as progress:
+        while server.poll() is None:
+            done = rows_in(output)
+            if done - 1 > progress.done:
+                progress.advance(steps=done - 1 - progress.done)
+            if driver.poll() not in (None, 0):
+                sys.exit(f"pet-driver ipi ended with code {driver.returncode}")
+            time.sleep(0.2)
+        progress.advance(steps=max(rows_in(output) - 1 - progress.done, 0))
+
+
+def rows_in(path: Path) -> int:
+    if not path.exists():
+        return 0
+    return sum(1 for line in path.open() if not line.startswith("#"))
+
+
+def compare_symmetry(atoms: Atoms) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Print what rotations do to plain PET and to ECSE; relative changes of energy and forces."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the plain scope says that it is not the trained one
+        plain = Potential(load_checkpoint("water"), dtype="float64", scope="none")
+    exact = load_model("water", dtype="float64")
+    molecule = Atoms("OHH", [[0.0, 0.0, 0.0], [0.77, 0.58, 0.1], [-0.75, 0.60, 0.0]])
+    results = []
+    print("the same weights, largest change over 10 random rotations:")
+    print(f"{'':28s}{'energy, meV/atom':>18s}{'forces, meV/A':>16s}{'relative':>20s}")
+    for label, potential in {"plain PET": plain, "ECSE (scope layer)": exact}.items():
+        for name, structure in {"one molecule": molecule, "liquid": atoms}.items():
+            errors = rotation_errors(potential, structure, 10)
+            print(
+                f"{label + ', ' + name:28s}{errors.energy * 1e3:18.3g}{errors.forces * 1e3:16.3g}"
+                f"{errors.relative_energy:11.1e}{errors.relative_forces:9.1e}"
+            )
+        results.append((errors.relative_energy, errors.relative_forces))
+    print("(these weights were trained with frames; as plain PET they are far from their best)")
+    return results[0], results[1]
+
+
+def molecules_are_whole(atoms: Atoms) -> bool:
+    distances = atoms.get_all_distances(mic=True)
+    bonds = distances[np.ix_(atoms.numbers == 8, atoms.numbers == 1)] < 1.4
+    return bool((bonds.sum(1) == 2).all())
+
+
+def drift_per_ns(thermo: dict[str, np.ndarray | float]) -> float:
+    """Slope of the total energy, meV/atom/ns."""
+    nanoseconds = thermo["Step"] * 0.5e-6
+    return 1e3 * float(np.polyfit(nanoseconds, thermo["TotEng"], 1)[0]) / 192
+
+
+def draw(thermo: dict, nve: dict) -> Path:
+    """Radial distributions, temperature and energy against time."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    frames = read_dump(OUTPUT / "nvt" / "water.lammpstrj")[5:]
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+    for pair, color in {"OO": "tab:red", "OH": "tab:blue"}.items():
+        r, g = pair_distribution(frames, pair)
+        left.plot(r, g, color=color, label=f"{pair[0]}-{pair[1]}")
+    left.set(xlabel="r / Å", ylabel="g(r)", ylim=(0, 5), xlim=(0.8, 6), title="radial distribution")
+    left.legend()
+    middle.plot(thermo["Step"] * 0.5, thermo["Temp"], color="tab:orange")
+    middle.set(xlabel="time / fs", ylabel="temperature / K", title="NVT")
+    energy = (nve["TotEng"] - nve["TotEng"][0]) / 192 * 1e3
+    right.plot(nve["Step"] * 0.5, energy, label="total, NVE")
+    potential = (nve["PotEng"] - nve["PotEng"][0]) / 192 * 1e3
+    right.plot(nve["Step"] * 0.5, potential, label="potential, NVE", alpha=0.5)
+    right.set(xlabel="time / fs", ylabel="energy change / meV per atom", title="NVE")
+    right.legend()
+    path = OUTPUT / "water.png"
+    figure.savefig(path, dpi=130)
+    return path
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The commands, as a user types them; errors are one sentence and exit code 2."""
+
+import json
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+
+from pet_driver.cli.main import main
+
+
+def test_eval_writes_what_the_potential_says(
+    tmp_path, model_file, potential, small_box, molecule, capsys
+):
+    source, target = tmp_path / "in.xyz", tmp_path / "out.xyz"
+    ase.io.write(source, [small_box, molecule], format="extxyz")
+    arguments = ["eval", str(model_file), str(source), "-o", str(target), "--dtype", "float64"]
+    assert main(arguments) == 0
+    assert "2 structures" in capsys.readouterr().out
+    box, free = ase.io.read(target, index=":")
+    expected = potential.compute([small_box, molecule])
+    for atoms, prediction in zip((box, free), expected, strict=True):
+        assert atoms.get_potential_energy() == pytest.approx(prediction.energy, abs=1e-6)
+        np.testing.assert_allclose(atoms.get_forces(), prediction.forces, atol=1e-6)
+        np.testing.assert_allclose(atoms.get_potential_energies(), prediction.energies, atol=1e-6)
+    stress = expected[0].stress(small_box.get_volume())
+    np.testing.assert_allclose(box.get_stress(voigt=False), stress, atol=1e-6)
+
+
+def test_info_shows_the_card(model_file, capsys):
+    assert main(["info", str(model_file)]) == 0
+    assert "elements    H C O" in capsys.readouterr().out
+    assert main(["info", str(model_file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["hyperparameters"]["scope"] == "layer"
+
+
+def test_plain_scope_is_a_warning(tmp_path, model_file, molecule, capsys):
+    source = tmp_path / "in.xyz"
+    ase.io.write(source, molecule, format="extxyz")
+    arguments = ["eval", str(model_file), str(source), "-o", str(tmp_path / "o.xyz")]
+    assert main([*arguments, "--scope", "none"]) == 0
+    assert "was trained with scope 'layer'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "atoms", "options", "sentence"),
+    [
+        ("nothing", "OHH", [], "there is no model 'nothing'"),
+        (None, "AuHH", [], "contains Au, but the model knows only H C O"),
+        (None, "OHH", ["--device", "cuda:77"], "cuda:77 was asked for"),
+        (None, "OHH", ["--dtype", "half"], "dtype is 'half'"),
+        (None, None, [], "there is no file"),
+    ],
+    ids=["model", "element", "device", "dtype", "file"],
+)
+def test_bad_input(tmp_path, model_file, capsys, model, atoms, options, sentence):
+    source = tmp_path / "in.xyz"
+    if atoms:
+        positions = [[0, 0, 0], [0.8, 0.6, 0], [-0.8, 0.6, 0]]
+        ase.io.write(source, Atoms(atoms, positions), format="extxyz")
+    arguments = ["eval", model or str(model_file), str(source), "-o", str(tmp_path / "o.xyz")]
+    assert main([*arguments, *options]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.startswith("pet-driver: ")
+    assert error.count("\n") == 1
+
+
+def test_ipi_needs_one_address(tmp_path, model_file, molecule, capsys):
+    ase.io.write(tmp_path / "init.xyz", molecule, format="extxyz")
+    assert main(["ipi", str(model_file), "--template", str(tmp_path / "init.xyz")]) == 2
+    assert "--unix NAME or --port P" in capsys.readouterr().err

@@ -1,0 +1,203 @@
+"""Served to the real i-PI over real sockets."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+import uuid
+
+import ase.io
+import numpy as np
+import pytest
+
+from helpers import environment, program
+from pet_driver.units import BOHR, HARTREE
+
+pytest.importorskip("ipi")
+
+INPUT = """<simulation verbosity='low'>
+  <output prefix='simulation'>
+    <properties stride='1' filename='out'>
+      [ step, potential{{electronvolt}}, conserved{{electronvolt}}, virial_md ]
+    </properties>
+    <trajectory filename='frc' stride='1' format='xyz'> forces </trajectory>
+  </output>
+  <total_steps> {steps} </total_steps>
+  <prng> <seed> 1 </seed> </prng>
+  <ffsocket name='pet' mode='{mode}' pbc='False'>
+    <address> {address} </address> {port} {batch} <latency> 1e-4 </latency>
+  </ffsocket>
+  <system>
+    <initialize nbeads='{beads}'>
+      <file mode='ase' units='angstrom'> init.xyz </file>
+      <velocities mode='thermal' units='kelvin'> 300 </velocities>
+    </initialize>
+    <forces> <force forcefield='pet'/> </forces>
+    <ensemble> <temperature units='kelvin'> 300 </temperature> </ensemble>
+    <motion mode='dynamics'>
+      <dynamics mode='nvt'>
+        <timestep units='femtosecond'> 0.05 </timestep>
+        <thermostat mode='pile_g'> <tau units='femtosecond'> 100 </tau> </thermostat>
+      </dynamics>
+    </motion>
+  </system>
+</simulation>
+"""
+
+
+class Simulation:
+    """i-PI and its drivers in one folder; everything is stopped and removed at the end."""
+
+    def __init__(self, folder, atoms, **changes):
+        self.folder = folder
+        self.name = f"pet_test_{uuid.uuid4().hex[:8]}"
+        values = {
+            "mode": "unix",
+            "address": self.name,
+            "port": "",
+            "batch": "",
+            "beads": 1,
+            "steps": 2,
+        }
+        ase.io.write(folder / "init.xyz", atoms, format="extxyz")
+        (folder / "input.xml").write_text(INPUT.format(**{**values, **changes}))
+        self.log = (folder / "ipi.log").open("w")
+        self.server = self._start(program("i-pi"), "input.xml", stdout=self.log)
+        self.drivers = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in (*self.drivers, self.server):
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        self.log.close()
+        path = f"/tmp/ipi_{self.name}"
+        if os.path.exists(path):
+            os.unlink(path)
+
+    def _start(self, *command, stdout=subprocess.PIPE):
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment(),
+            stdout=stdout,
+            stderr=subprocess.STDOUT if stdout is not subprocess.PIPE else subprocess.PIPE,
+            text=True,
+        )
+
+    def drive(self, model, *options, template="init.xyz", address=None):
+        where = address or ["--unix", self.name]
+        command = [program("pet-driver"), "ipi", str(model), "--template", template, *where]
+        self.drivers.append(self._start(*command, "--dtype", "float64", "--wait", "30", *options))
+        return self.drivers[-1]
+
+    def finish(self, driver, timeout=120):
+        _, errors = driver.communicate(timeout=timeout)
+        return driver.returncode, errors
+
+    def properties(self):
+        self.server.wait(timeout=60)
+        return np.loadtxt(self.folder / "simulation.out", ndmin=2)
+
+
+def test_every_quantity_equals_ase(tmp_path, model_file, potential, small_box):
+    with Simulation(tmp_path, small_box) as simulation:
+        code, errors = simulation.finish(simulation.drive(model_file))
+        assert code == 0, errors
+        first = simulation.properties()[0]
+    prediction = potential.compute(small_box)
+    assert first[1] == pytest.approx(prediction.energy, rel=1e-7)
+    # i-PI's virial_md: xx yy zz xy xz yz of the virial over the volume, atomic units.
+    volume = small_box.get_volume() / BOHR**3
+    virial = prediction.virial[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]] / HARTREE / volume
+    np.testing.assert_allclose(first[3:9], virial, rtol=1e-6, atol=1e-9)
+    lines = (tmp_path / "simulation.frc_0.xyz").read_text().splitlines()[2:26]
+    forces = np.array([[float(x) for x in line.split()[1:]] for line in lines])
+    np.testing.assert_allclose(forces * HARTREE / BOHR, prediction.forces, atol=1e-5)
+
+
+def test_virial_by_finite_strain_through_ipi(tmp_path, model_file, small_box):
+    """Energies that i-PI sees in strained cells give the virial that it sees in the unstrained."""
+    step, seen = 1e-4, {}
+    for sign in (-1, 0, 1):
+        atoms = small_box.copy()
+        atoms.set_cell(small_box.cell.array * (1 + sign * step), scale_atoms=True)
+        folder = tmp_path / str(sign)
+        folder.mkdir()
+        with Simulation(folder, atoms, steps=1) as simulation:
+            simulation.finish(simulation.drive(model_file))
+            seen[sign] = simulation.properties()[0]
+    trace = -(seen[1][1] - seen[-1][1]) / (2 * step)
+    volume = small_box.get_volume() / BOHR**3
+    assert volume * seen[0][3:6].sum() * HARTREE == pytest.approx(trace, rel=1e-4)
+
+
+@pytest.mark.parametrize("batch", ["", "<batch_size> 4 </batch_size>"], ids=["single", "batched"])
+def test_path_integrals(tmp_path, model_file, potential, molecule, batch):
+    boxed = molecule.copy()
+    boxed.set_cell([20.0] * 3)
+    with Simulation(tmp_path, boxed, beads=6, steps=4, batch=batch) as simulation:
+        code, errors = simulation.finish(simulation.drive(model_file))
+        assert code == 0, errors
+        table = simulation.properties()
+    assert len(table) == 5
+    # All beads start at the same place, free of the box: the template is not periodic.
+    assert table[0, 1] == pytest.approx(potential.compute(molecule).energy, rel=1e-7)
+    assert np.ptp(table[:, 2]) < 1e-2
+
+
+def test_inet_socket(tmp_path, model_file, molecule):
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    boxed = molecule.copy()
+    boxed.set_cell([20.0] * 3)
+    changes = {"mode": "inet", "address": "127.0.0.1", "port": f"<port> {port} </port>"}
+    with Simulation(tmp_path, boxed, **changes) as simulation:
+        address = ["--host", "127.0.0.1", "--port", str(port)]
+        code, errors = simulation.finish(simulation.drive(model_file, address=address))
+        assert code == 0, errors
+        assert len(simulation.properties()) == 3
+
+
+def test_a_killed_driver_is_replaced(tmp_path, model_file, small_box):
+    with Simulation(tmp_path, small_box, steps=30) as simulation:
+        victim = simulation.drive(model_file)
+        deadline = time.monotonic() + 60
+        output = tmp_path / "simulation.out"
+        while time.monotonic() < deadline:
+            if output.exists() and sum(1 for _ in output.open()) > 8:
+                break
+            time.sleep(0.05)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        code, errors = simulation.finish(simulation.drive(model_file))
+        assert code == 0, errors
+        assert len(simulation.properties()) == 31
+
+
+def test_wrong_number_of_atoms(tmp_path, model_file, small_box, molecule):
+    ase.io.write(tmp_path / "other.xyz", molecule, format="extxyz")
+    with Simulation(tmp_path, small_box) as simulation:
+        driver = simulation.drive(model_file, template="other.xyz")
+        code, errors = simulation.finish(driver)
+    assert code == 3
+    assert "i-PI sent 24 atoms but the template has 3" in errors
+    assert "Traceback" not in errors
+
+
+def test_server_that_never_comes(tmp_path, model_file, molecule):
+    ase.io.write(tmp_path / "init.xyz", molecule, format="extxyz")
+    command = [program("pet-driver"), "ipi", str(model_file), "--template", "init.xyz"]
+    command += ["--unix", f"nobody_{uuid.uuid4().hex[:8]}", "--wait", "0.5"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 4
+    assert re.search(r"no i-PI at /tmp/ipi_nobody_\w+ after 0.5 s", result.stderr)
