@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from symmetry import rotation_errors
-from trajectories import pair_distribution, read_dump, read_thermo
+from trajectories import pair_distribution, read_dump
+from water_example import drift_per_ns, molecules_are_whole, run_lammps
 
 from pet_driver import Potential, load_model
 from pet_driver.checkpoint import load_checkpoint
@@ -35,9 +36,9 @@ def main() -> int:
     """Run all parts, print the results, return 0 if every check holds."""
     OUTPUT.mkdir(exist_ok=True)
     print_title("LAMMPS: 64 water molecules, NVT 300 K, 2 ranks")
-    thermo = run_lammps("nvt", NVT_STEPS, "float32")
+    thermo = run_lammps(OUTPUT / "nvt", "nvt", NVT_STEPS, "float32")
     print_title("LAMMPS: NVE, float64, 2 ranks")
-    nve = run_lammps("nve", NVE_STEPS, "float64")
+    nve = run_lammps(OUTPUT / "nve", "nve", NVE_STEPS, "float64")
     print_title("i-PI: path-integral water, 8 beads")
     pimd = run_ipi()
     print_title("rotational symmetry")
@@ -65,30 +66,6 @@ def main() -> int:
 
 def print_title(text: str) -> None:
     print(f"\n== {text}", flush=True)
-
-
-def run_lammps(ensemble: str, steps: int, dtype: str) -> dict[str, np.ndarray | float]:
-    """Run the example on two ranks, with its output passing by; returns the thermo columns."""
-    folder = OUTPUT / ensemble
-    folder.mkdir(exist_ok=True)
-    script = ROOT / "lammps_examples" / "water_nvt" / "in.lmp"
-    command = [BIN / "mpiexec", "-n", "2", BIN / "pet-lmp", "-in", script]
-    command += ["-var", "steps", str(steps), "-var", "dtype", dtype, "-var", "ensemble", ensemble]
-    lines = []
-    with subprocess.Popen(
-        [str(word) for word in command],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        for line in process.stdout:
-            lines.append(line)
-            if re.match(r"\s*(Step|\d+)\s|pair_style pet|pet-lmp|Loop", line):
-                print(line.rstrip(), flush=True)
-    if process.returncode:
-        sys.exit(f"pet-lmp ended with code {process.returncode}:\n{''.join(lines[-20:])}")
-    return read_thermo("".join(lines))
 
 
 def run_ipi() -> np.ndarray:
@@ -160,18 +137,6 @@ def compare_symmetry(atoms: Atoms) -> tuple[tuple[float, float], tuple[float, fl
         results.append((errors.relative_energy, errors.relative_forces))
     print("(these weights were trained with frames; as plain PET they are far from their best)")
     return results[0], results[1]
-
-
-def molecules_are_whole(atoms: Atoms) -> bool:
-    distances = atoms.get_all_distances(mic=True)
-    bonds = distances[np.ix_(atoms.numbers == 8, atoms.numbers == 1)] < 1.4
-    return bool((bonds.sum(1) == 2).all())
-
-
-def drift_per_ns(thermo: dict[str, np.ndarray | float]) -> float:
-    """Slope of the total energy, meV/atom/ns."""
-    nanoseconds = thermo["Step"] * 0.5e-6
-    return 1e3 * float(np.polyfit(nanoseconds, thermo["TotEng"], 1)[0]) / 192
 
 
 def draw(thermo: dict, nve: dict) -> Path:

