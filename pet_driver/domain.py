@@ -22,6 +22,7 @@ from torch import Tensor
 from vesin import NeighborList
 
 from .errors import PetDriverError
+from .ranks import agree, alltoallv, owners
 from .structure import Environments, check_distances, check_finite
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Domain:
         values[self._active] = edges.detach().cpu().numpy()
         swapped = values[self._reverse]
         if self.comm.size > 1:
-            swapped[self._receive_order] = _alltoallv(
+            swapped[self._receive_order] = alltoallv(
                 self.comm, values[self._send_order], self._send_counts
             )
         return torch.as_tensor(swapped[self._active], device=edges.device)
@@ -152,7 +153,7 @@ class Domain:
         order = np.lexsort((j, i))
         i, j = i[order], j[order]
         cross = np.nonzero(j >= self.n_local)[0]
-        owner = _owners(self.comm, ids[: self.n_local], ids[j[cross]])
+        owner = owners(self.comm, ids[: self.n_local], ids[j[cross]])
         with self.agreement():
             if (owner < 0).any():
                 lost = ids[j[cross]][owner < 0][0]
@@ -183,7 +184,7 @@ class Domain:
         )
         order = np.argsort(owner, kind="stable")
         counts = np.bincount(owner, minlength=self.comm.size)
-        received = _alltoallv(self.comm, records[order], counts)
+        received = alltoallv(self.comm, records[order], counts)
         own = np.column_stack([centre[cross], neighbor[cross], vectors[cross]]).astype(np.float64)
         both = np.concatenate([own, received])
         foreign = np.arange(len(both)) >= len(own)
@@ -226,18 +227,18 @@ class Domain:
         """Keep the paired edges, and the order in which both ranks of each pair list them."""
         kept = j < self.n_local
         kept[cross] = True
-        owners = np.full(len(i), -1)
-        owners[cross] = owner
-        i, j, owners, vectors = i[kept], j[kept], owners[kept], vectors[kept]
+        holders = np.full(len(i), -1)
+        holders[cross] = owner
+        i, j, holders, vectors = i[kept], j[kept], holders[kept], vectors[kept]
         self._centre, self._neighbor = i, j
-        inner = np.nonzero(owners < 0)[0]
+        inner = np.nonzero(holders < 0)[0]
         self._reverse = np.arange(len(i))
         self._reverse[inner[np.lexsort((i[inner], j[inner]))]] = inner
-        cross = np.nonzero(owners >= 0)[0]
+        cross = np.nonzero(holders >= 0)[0]
         a, b, along = ids[i[cross]], ids[j[cross]], vectors[cross] @ _GENERIC_DIRECTION
-        send = cross[np.lexsort((along, b, a, owners[cross]))]
-        receive = cross[np.lexsort((-along, a, b, owners[cross]))]
-        counts = np.bincount(owners[cross], minlength=self.comm.size)
+        send = cross[np.lexsort((along, b, a, holders[cross]))]
+        receive = cross[np.lexsort((-along, a, b, holders[cross]))]
+        counts = np.bincount(holders[cross], minlength=self.comm.size)
         here = slice(counts[: self.comm.rank].sum(), counts[: self.comm.rank + 1].sum())
         self._reverse[receive[here]] = send[here]
         self._send_order, self._receive_order = np.delete(send, here), np.delete(receive, here)
@@ -248,98 +249,6 @@ class Domain:
         from mpi4py import MPI
 
         return self.comm.allreduce(value, op=MPI.MAX)
-
-
-def agree(comm: MPI.Comm, error: Exception | None) -> None:
-    """Raise on every rank if any rank brings an error: the sentence of the first of them.
-    Collective.
-
-    :raises PetDriverError: if any rank failed
-    """
-    from mpi4py import MPI
-
-    first = comm.allreduce(comm.rank if error is not None else comm.size, op=MPI.MIN)
-    if first == comm.size:
-        return
-    sentence = (
-        f"{error}" if isinstance(error, PetDriverError) else f"{type(error).__name__}: {error}"
-    )
-    sentence = comm.bcast(sentence, root=first)
-    if comm.size > 1:
-        sentence = f"rank {first}: {sentence}"
-    raise PetDriverError(sentence) from error
-
-
-def _owners(comm: MPI.Comm, local_ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Rank that owns each wanted id, -1 where none does. Collective.
-
-    A rendezvous: each id has a rank, by remainder, that knows its owner; no rank ever holds all
-    ids.
-    """
-    if comm.size == 1:
-        return np.where(np.isin(wanted, local_ids), 0, -1)
-    local_ids = local_ids.astype(np.int64)
-    known, _ = _to_ranks(comm, local_ids % comm.size, local_ids)
-    known_ids, source = known
-    order = np.argsort(known_ids)
-    known_ids, source = known_ids[order], source[order]
-    unique, inverse = np.unique(wanted.astype(np.int64), return_inverse=True)
-    (asked, asker), sent_order = _to_ranks(comm, unique % comm.size, unique)
-    place = np.searchsorted(known_ids, asked)
-    place = np.minimum(place, max(len(known_ids) - 1, 0))
-    found = known_ids[place] == asked if len(known_ids) else np.zeros(len(asked), dtype=bool)
-    answers = np.where(found, source[place] if len(source) else -1, -1)
-    returned = _alltoallv(
-        comm, answers[:, None].astype(np.float64), np.bincount(asker, minlength=comm.size)
-    )
-    owners = np.empty(len(unique), dtype=np.int64)
-    owners[sent_order] = returned[:, 0].astype(np.int64)
-    return owners[inverse]
-
-
-def _to_ranks(
-    comm: MPI.Comm, destination: np.ndarray, ids: np.ndarray
-) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """Send each id to a rank; returns the ids received with their senders, and the order in which
-    ours were sent.
-    """
-    order = np.argsort(destination, kind="stable")
-    counts = np.bincount(destination, minlength=comm.size)
-    received = _alltoallv(comm, ids[order][:, None].astype(np.float64), counts)
-    return (received[:, 0].astype(np.int64), _senders(comm, counts)), order
-
-
-def _senders(comm: MPI.Comm, counts: np.ndarray) -> np.ndarray:
-    return np.repeat(np.arange(comm.size), _received_counts(comm, counts))
-
-
-def _received_counts(comm: MPI.Comm, counts: np.ndarray) -> np.ndarray:
-    received = np.empty(comm.size, dtype=np.int64)
-    comm.Alltoall(counts.astype(np.int64), received)
-    return received
-
-
-def _alltoallv(comm: MPI.Comm, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Rows of a (n, k) array, sorted by destination, to their ranks; returns the rows received,
-    sorted by sender.
-    """
-    from mpi4py.util import dtlib
-
-    if comm.size == 1:
-        return rows.copy()
-    width = rows.shape[1]
-    received = _received_counts(comm, counts)
-    result = np.empty((int(received.sum()), width), dtype=rows.dtype)
-    kind = dtlib.from_numpy_dtype(rows.dtype)
-    comm.Alltoallv(
-        [np.ascontiguousarray(rows), (counts * width, _starts(counts * width)), kind],
-        [result, (received * width, _starts(received * width)), kind],
-    )
-    return result
-
-
-def _starts(counts: np.ndarray) -> np.ndarray:
-    return np.cumsum(counts) - counts
 
 
 def _numpy_type(tensor: Tensor) -> np.dtype:

@@ -159,7 +159,7 @@ class Script:
     # -- the potential --
 
     def _pair_style(self, words: list[str]) -> None:
-        from ..domain import agree
+        from ..ranks import agree
 
         if self.pair is not None:
             self.pair.detach()

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .attention import NORMALIZATIONS, TransformerLayer
+from .attention import NORMALIZATIONS
 from .averaging import average_over_frames
 from .cutoffs import CUTOFF_FUNCTIONS
 from .ecse import FrameRows
 from .hyperparameters import Hyperparameters
+from .message_layer import Combination, Head, MessageLayer, Tokens
 
 Exchange = Callable[[Tensor], Tensor]
 _INVISIBLE = -1e9  # logit of a padded token: its attention weight underflows to exactly zero
@@ -47,125 +48,6 @@ class Output:
     energies: Tensor
     energy_spread: Tensor | None = None
     message_spread: Tensor | None = None
-
-
-@dataclass
-class _Tokens:
-    """What the layers need of the geometry, in the precision of the network; neighbors: their
-    number for each centre.
-    """
-
-    vectors: Tensor
-    lengths: Tensor
-    factors: Tensor
-    log_factors: Tensor
-    waves: Tensor | None = None
-    neighbors: Tensor | None = None
-
-
-class Head(nn.Module):
-    """Scalar from features, two hidden layers with SiLU."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(width, hidden),
-            nn.SiLU(),
-            nn.Linear(hidden, hidden),
-            nn.SiLU(),
-            nn.Linear(hidden, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x).squeeze(-1)
-
-
-class MessageLayer(nn.Module):
-    """One round of message passing: geometry, species and messages become tokens, which attend to
-    each other.
-    """
-
-    def __init__(self, hyper: Hyperparameters, first: bool) -> None:
-        super().__init__()
-        species, width = len(hyper.species), hyper.width
-        modern = hyper.block == "modern"
-        self.edge_embedder = nn.Linear(4, width)
-        self.neighbor_embedder = nn.Embedding(species, width) if modern and not first else None
-        self.node_embedder = (
-            nn.Embedding(species, hyper.node_width) if first or not modern else None
-        )
-        waves = hyper.radial_waves
-        self.wave_embedder = nn.Linear(waves, width, bias=False) if waves else None
-        self.compress_in = nn.Linear(
-            (3 if self.neighbor_embedder is not None else 2) * width, width
-        )
-        self.compress_out = nn.Linear(width, width)
-        self.transformer = nn.ModuleList(
-            TransformerLayer(
-                width,
-                hyper.node_width,
-                hyper.feedforward_width,
-                hyper.heads,
-                hyper.normalization,
-                hyper.activation,
-                hyper.order,
-            )
-            for _ in range(hyper.attention_layers)
-        )
-        # The paper's PreLN option ends each stack of transformer layers with a norm.
-        final = hyper.block == "paper" and hyper.order == "pre"
-        self.final_norm = NORMALIZATIONS[hyper.normalization](width) if final else None
-
-    def invariant_part(
-        self, neighbor_species: Tensor, messages: Tensor, waves: Tensor | None
-    ) -> Tensor:
-        """The share of the first compression that no frame changes, computed once per centre, not
-        once per frame.
-
-        :return: (n_centres, n_neighbors, width)
-        """
-        features = [messages]
-        if self.neighbor_embedder is not None:
-            features.insert(0, self.neighbor_embedder(neighbor_species))
-        width = self.edge_embedder.out_features
-        weight = self.compress_in.weight
-        bias = self.compress_in.bias + weight[:, :width] @ self.edge_embedder.bias
-        result = nn.functional.linear(torch.cat(features, dim=-1), weight[:, width:], bias)
-        if self.wave_embedder is None:
-            return result
-        return result + nn.functional.linear(waves, weight[:, :width] @ self.wave_embedder.weight)
-
-    def forward(self, tokens: _Tokens, invariant: Tensor, node: Tensor) -> tuple[Tensor, Tensor]:
-        """
-        :param tokens: geometry of the rows, the displacements in the frame of each
-        :param invariant: result of `invariant_part` for the rows
-        :param node: (n_rows, node_width)
-        :return: node (n_rows, node_width) and outgoing edges (n_rows, n_neighbors, width)
-        """
-        width = self.edge_embedder.out_features
-        geometry = torch.cat([tokens.vectors, tokens.lengths[..., None]], dim=-1)
-        embed = self.compress_in.weight[:, :width] @ self.edge_embedder.weight
-        edges = nn.functional.linear(geometry, embed) + invariant
-        edges = self.compress_out(nn.functional.silu(edges))
-        log_factors = torch.nn.functional.pad(tokens.log_factors, (1, 0))
-        for layer in self.transformer:
-            node, edges = layer(node, edges, log_factors)
-        if self.final_norm is not None:
-            node, edges = self.final_norm(node), self.final_norm(edges)
-        return node, edges
-
-
-class Combination(nn.Module):
-    """Update of an edge from the messages of both its ends."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
-        )
-
-    def forward(self, both: Tensor) -> Tensor:
-        return self.layers(both)
 
 
 class PET(nn.Module):
@@ -234,7 +116,7 @@ class PET(nn.Module):
             _sum(output.message_spread for output in outputs),
         )
 
-    def _tokens(self, neighborhoods: Neighborhoods) -> _Tokens:
+    def _tokens(self, neighborhoods: Neighborhoods) -> Tokens:
         """Geometry in the dtype of the weights; the cutoff factors are computed in float64."""
         dtype = self.message_embedder.weight.dtype
         valid = neighborhoods.valid
@@ -248,14 +130,14 @@ class PET(nn.Module):
         if self.hyper.radial_waves:
             waves = _radial_waves(lengths, self.hyper.cutoff, self.hyper.radial_waves).to(dtype)
         counts = valid.sum(1)
-        return _Tokens(
+        return Tokens(
             vectors, lengths.to(dtype), factors.to(dtype), log_factors.to(dtype), waves, counts
         )
 
     def _layer(
         self,
         k: int,
-        tokens: _Tokens,
+        tokens: Tokens,
         invariant: Tensor,
         node: Tensor,
         rows: FrameRows | None,
@@ -278,7 +160,7 @@ class PET(nn.Module):
             vectors, lengths, factors, log_factors, invariant = edge_tables
             if frames is not None:
                 vectors = vectors @ frames
-            some = _Tokens(vectors.to(lengths.dtype), lengths, factors, log_factors)
+            some = Tokens(vectors.to(lengths.dtype), lengths, factors, log_factors)
             node, edges = layer(some, invariant, node)
             results = []
             if reads:
