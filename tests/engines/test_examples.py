@@ -72,4 +72,4 @@ def test_path_integral_water_runs(tmp_path):
     table = np.loadtxt(folder / "simulation.out")
     assert len(table) == 4
     # One structure for all beads at the start: the classical kinetic energy, 3/2 N kT.
-    assert table[0, 5] == pytest.approx(1.5 * 192 * 8.617333e-5 * 300.0, rel=1e-6)
+    assert table[0, 5] == pytest.approx(1.5 * 192 * 8.617333e-5 * 300.0, rel=1e-5)
