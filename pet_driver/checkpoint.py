@@ -29,7 +29,8 @@ class Checkpoint:
 
     weights: tensors of the network; baseline: energy of each species, eV, in the order of
     ``hyper.species``; energy_scale: eV per unit of the network's output; card: what a person should
-    know (data, splits, errors).
+    know (data, splits, errors); property_scales, property_units: what one unit of the network's
+    covariant outputs is, by name.
     """
 
     hyper: Hyperparameters
@@ -39,6 +40,8 @@ class Checkpoint:
     card: dict = field(default_factory=dict)
     name: str = "model"
     digest: str = ""
+    property_scales: dict[str, float] = field(default_factory=dict)
+    property_units: dict[str, str] = field(default_factory=dict)
 
     def network(self, dtype: torch.dtype, device: torch.device) -> PET:
         """The network with these weights."""
@@ -70,6 +73,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "energy_scale": json.dumps(checkpoint.energy_scale),
         "units": json.dumps(_UNITS),
         "card": json.dumps(checkpoint.card),
+        "property_scales": json.dumps(checkpoint.property_scales),
+        "property_units": json.dumps(checkpoint.property_units),
     }
     weights = {key: value.detach().cpu().contiguous() for key, value in checkpoint.weights.items()}
     path = Path(path)
@@ -112,6 +117,8 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
         energy_scale=json.loads(metadata["energy_scale"]),
         card=json.loads(metadata["card"]),
         name=path.stem,
+        property_scales=json.loads(metadata.get("property_scales", "{}")),
+        property_units=json.loads(metadata.get("property_units", "{}")),
         digest=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psutil
 import torch
 
 from .errors import PetDriverError
@@ -39,3 +40,10 @@ def device_of_rank(name: str, local_rank: int) -> str:
     if name != "cuda" or not torch.cuda.is_available():
         return name
     return f"cuda:{local_rank % torch.cuda.device_count()}"
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that could be had on the device now."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available

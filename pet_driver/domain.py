@@ -74,7 +74,11 @@ class Domain:
             self._rebuild(ids, species, positions)
         vectors = positions[self._neighbor] - positions[self._centre]
         lengths = np.linalg.norm(vectors, axis=1)
-        self._active = np.nonzero(lengths < self.cutoff)[0]
+        near = lengths < self.cutoff
+        if self.comm.size == 1:
+            # Rounding may let one direction of an edge at the cutoff seem longer than the other.
+            near &= near[self._reverse]
+        self._active = np.nonzero(near)[0]
         self._vectors = vectors[self._active]
         with self.agreement():
             if self._active.size:
@@ -112,6 +116,21 @@ class Domain:
                 self.comm, values[self._send_order], self._send_counts
             )
         return torch.as_tensor(swapped[self._active], device=edges.device)
+
+    def local_reverse(self) -> Tensor:
+        """(n_active,), index of the reversed edge of each active edge, on a single rank.
+
+        :raises PetDriverError: on several ranks: what an atom hears of in its frame would reach
+            several cutoffs deep
+        """
+        if self.comm.size > 1:
+            raise PetDriverError(
+                f"this scope needs all atoms on one rank, there are {self.comm.size}; run on one "
+                "rank or use scope layer"
+            )
+        position = np.zeros(len(self._centre), dtype=np.int64)
+        position[self._active] = np.arange(len(self._active))
+        return torch.as_tensor(position[self._reverse[self._active]])
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """Sum over all ranks, in float64. Collective."""

@@ -25,6 +25,13 @@ class SwapPlan(Protocol):
         """
         ...
 
+    def local_reverse(self) -> Tensor:
+        """(n_edges,), index of the reversed edge of each edge, where all are in this process.
+
+        :raises PetDriverError: if some are held by another rank
+        """
+        ...
+
 
 class LocalPlan:
     """All edges and their reversed edges in one process: a permutation."""
@@ -34,6 +41,9 @@ class LocalPlan:
 
     def swap(self, edges: Tensor) -> Tensor:
         return edges.index_select(0, self.reverse)
+
+    def local_reverse(self) -> Tensor:
+        return self.reverse
 
 
 class _Swap(torch.autograd.Function):

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
@@ -16,52 +15,30 @@ from ase import Atoms
 from torch import Tensor
 
 from .checkpoint import Checkpoint, load_checkpoint
-from .devices import choose_device
+from .devices import choose_device, free_memory
 from .domain import Domain
 from .errors import PetDriverError
-from .exchange import LocalPlan, SwapPlan, swap_messages
-from .model import FrameRows, environment_frames
+from .evaluation import SCOPES, Evaluation, Evaluator, scope_advice
+from .exchange import LocalPlan, SwapPlan
+from .model import FrameRows
+from .prediction import Prediction, forces_from, virials_from
 from .structure import Batch, Environments, System
 
-SCOPES = ("layer", "none")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-# Activations kept for the backward pass are limited to about this many numbers; beyond it they are
-# recomputed.
-_KEPT_NUMBERS = 400_000_000
-_NUMBERS_PER_TOKEN = (
-    40  # saved per token, attention layer and feature, measured on the default network
-)
-
-
-@dataclass
-class Prediction:
-    """Results for one structure, or for the atoms of one rank.
-
-    energy: eV, of the whole system; energies: (n_atoms,), eV; forces: (n_atoms, 3), eV/angstrom;
-    virial: (3, 3), -dE/dstrain = sum r (x) f, eV, symmetric, of the whole system.
-    """
-
-    energy: float
-    energies: np.ndarray
-    forces: np.ndarray
-    virial: np.ndarray
-    vectors: np.ndarray | None = None
-    uncertainty: np.ndarray | None = None
-
-    def stress(self, volume: float) -> np.ndarray:
-        """(3, 3) eV/angstrom^3, the sign of ASE.
-
-        :param volume: angstrom^3
-        """
-        return -self.virial / abs(volume)
 
 
 class Potential:
     """A model ready to evaluate.
 
-    :param scope: what is averaged over frames: "layer" (exact rotational symmetry), "none" (plain
-        PET), or None for the scope of training
-    :param chunk: most (centre, frame) rows evaluated at a time; None chooses by memory
+    :param scope: what is averaged over frames: "layer" (what each centre sends and reads out, exact
+        and local), "atom" (each atom's energy with its whole receptive field in its frames, exact
+        for any weights), "structure" (the whole structure in the frames of all its atoms, the
+        original protocol), "none" (plain PET), or None for the scope of training
+    :param chunk: most (centre, frame) rows evaluated at a time; None chooses by the memory present
+    :param extra_rotations: use every frame in so many further, fixed orientations
+    :param parity: and in their mirror images, so that mirror images have the same energy
+    :param memory_share: of the free memory that may be used for intermediate results; divide it
+        among processes that share a machine
     :raises PetDriverError: if scope or dtype is unknown or the device is not there
     """
 
@@ -72,31 +49,40 @@ class Potential:
         dtype: str = "float32",
         scope: str | None = None,
         chunk: int | None = None,
+        extra_rotations: int = 0,
+        parity: bool = False,
+        memory_share: float = 0.4,
     ) -> None:
         if dtype not in DTYPES:
             raise PetDriverError(f"dtype is {dtype!r}; choose one of {', '.join(DTYPES)}")
         scope = checkpoint.hyper.scope if scope is None else scope
         if scope not in SCOPES:
             raise PetDriverError(f"scope is {scope!r}; choose one of {', '.join(SCOPES)}")
+        if extra_rotations < 0:
+            raise PetDriverError(f"extra_rotations is {extra_rotations}; give 0 or more")
         self.device = choose_device(device)
         self.dtype = dtype
         self.scope = scope
         self.chunk = chunk
+        self.memory_share = memory_share
         self.name = checkpoint.name
         self.digest = checkpoint.digest
         self.card = checkpoint.card
         self.hyper = checkpoint.hyper
-        if scope != checkpoint.hyper.scope:
+        trained = checkpoint.hyper.scope
+        advice = scope_advice(trained, scope, self.hyper.message_layers)
+        if advice:
             warnings.warn(
-                f"{self.name} was trained with scope {checkpoint.hyper.scope!r} and runs with "
-                f"{scope!r}: "
-                "the errors on its model card do not apply",
+                f"{self.name} was trained with scope {trained!r} and runs with {scope!r}: {advice}",
                 stacklevel=3,
             )
         # Frozen weights: only the gradient with respect to the edge vectors is ever computed.
-        self._network = checkpoint.network(DTYPES[dtype], self.device).eval().requires_grad_(False)
+        network = checkpoint.network(DTYPES[dtype], self.device).eval().requires_grad_(False)
+        self._evaluator = Evaluator(network, scope, extra_rotations, parity)
         self._baseline = torch.tensor(checkpoint.baseline, dtype=torch.float64, device=self.device)
         self._scale = checkpoint.energy_scale
+        self.property_units = checkpoint.property_units
+        self._property_scales = checkpoint.property_scales
 
     @property
     def cutoff(self) -> float:
@@ -119,25 +105,36 @@ class Potential:
     ) -> Prediction | list[Prediction]:
         """Evaluate one structure, or several in one batch.
 
-        :raises PetDriverError: for unknown elements, impossible geometries, and results that are
-            not finite
+        :raises PetDriverError: for unknown elements, impossible geometries, structures without
+            atoms, and results that are not finite
         """
         if isinstance(structures, Atoms | System):
             return self.compute([structures])[0]
         systems = [x if isinstance(x, System) else System.from_atoms(x) for x in structures]
         if not systems:
             return []
+        for index, system in enumerate(systems):
+            if not len(system):
+                raise PetDriverError(f"structure {index} has no atoms; give at least one")
         batch = Batch.from_systems(systems, self.cutoff, self.species, self.device)
         plan = LocalPlan(batch.reverse)
-        energies, gradient = self._energies_and_gradient(batch.environments, batch.vectors, plan)
-        forces = _forces(gradient, plan, batch.edge_centre, energies.shape[0])
+        result = self._evaluate(
+            batch.environments, batch.vectors, plan, batch.structure, batch.sizes
+        )
+        forces = forces_from(result.gradient, plan, batch.edge_centre, len(batch.structure))
         edge_structure = batch.structure[batch.edge_centre]
-        virials = _virials(gradient, batch.vectors, edge_structure, len(systems))
+        virials = virials_from(result.gradient, batch.vectors, edge_structure, len(systems))
         predictions = []
-        splits = (x.cpu().numpy() for x in (energies, forces))
-        energies_list, forces_list = (np.split(x, np.cumsum(batch.sizes)[:-1]) for x in splits)
-        for e, f, v in zip(energies_list, forces_list, virials.cpu().numpy(), strict=True):
-            predictions.append(_checked(Prediction(float(e.sum()), e, f, v)))
+        ends = np.cumsum(batch.sizes)
+        for end, size, virial in zip(ends, batch.sizes, virials.cpu().numpy(), strict=True):
+            part = slice(end - size, end)
+            energies = result.energies[part].cpu().numpy()
+            found = {name: x[part].cpu().numpy() for name, x in result.properties.items()}
+            predictions.append(
+                _prediction(
+                    float(energies.sum()), energies, forces[part].cpu().numpy(), virial, found
+                ).check()
+            )
         return predictions
 
     def compute_domain(self, domain: Domain) -> Prediction:
@@ -145,45 +142,52 @@ class Potential:
         communicator.
 
         Collective. ``energy`` and ``virial`` are those of the whole system, the same on every rank;
-        ``energies`` and ``forces`` those of the rank's own atoms.
+        ``energies``, ``forces`` and covariant outputs those of the rank's own atoms.
 
         :raises PetDriverError: on every rank, if any rank failed
         """
         environments, vectors, centre, plan = domain.environments(self.device)
-        energies, gradient = self._energies_and_gradient(environments, vectors, plan)
-        forces = _forces(gradient, plan, centre, environments.n_centres)
-        virial = _virials(gradient, vectors, torch.zeros_like(centre), 1)[0]
-        totals = domain.total(np.append(virial.cpu().numpy().ravel(), float(energies.sum())))
-        prediction = Prediction(
-            float(totals[9]), energies.cpu().numpy(), forces.cpu().numpy(), totals[:9].reshape(3, 3)
+        one = torch.zeros(environments.n_centres, dtype=torch.long, device=self.device)
+        result = self._evaluate(environments, vectors, plan, one, [environments.n_centres])
+        forces = forces_from(result.gradient, plan, centre, environments.n_centres)
+        virial = virials_from(result.gradient, vectors, torch.zeros_like(centre), 1)[0]
+        totals = domain.total(np.append(virial.cpu().numpy().ravel(), float(result.energies.sum())))
+        prediction = _prediction(
+            float(totals[9]),
+            result.energies.cpu().numpy(),
+            forces.cpu().numpy(),
+            totals[:9].reshape(3, 3),
+            {name: x.cpu().numpy() for name, x in result.properties.items()},
         )
         with domain.agreement():
-            return _checked(prediction)
+            return prediction.check()
 
     def frames(self, structures: Atoms | Sequence[Atoms]) -> FrameRows:
         """Frames and weights of every environment, (centre, frame) pairs sorted by centre."""
         listed = [structures] if isinstance(structures, Atoms) else structures
         systems = [System.from_atoms(atoms) for atoms in listed]
         batch = Batch.from_systems(systems, self.cutoff, self.species, self.device)
-        return self._frames(batch.environments, batch.vectors)
+        return self._evaluator.frames(batch.environments, batch.vectors)
 
-    def _frames(self, environments: Environments, vectors: Tensor) -> FrameRows:
-        return environment_frames(
-            environments.pad(vectors), environments.valid, self.cutoff, self.hyper.frames
-        )
-
-    def _energies_and_gradient(
-        self, environments: Environments, vectors: Tensor, plan: SwapPlan
-    ) -> tuple[Tensor, Tensor]:
-        """Per-atom energies (n_centres,) in eV and dE/dvectors (n_edges, 3) in eV/angstrom,
-        float64.
+    def _evaluate(
+        self,
+        environments: Environments,
+        vectors: Tensor,
+        plan: SwapPlan,
+        structure: Tensor,
+        sizes: list[int],
+    ) -> Evaluation:
+        """Energies in eV with the baseline, gradient in eV/angstrom, all in float64.
 
         Out of memory on a GPU, the chunk is halved and the evaluation repeated.
         """
-        vectors = vectors.detach().requires_grad_(True)
         while True:
+            memory = int(self.memory_share * free_memory(self.device))
             try:
-                return self._evaluate(environments, vectors, plan)
+                result = self._evaluator.evaluate(
+                    environments, vectors, plan, structure, sizes, memory, self.chunk
+                )
+                break
             except torch.OutOfMemoryError:
                 rows = self.chunk or environments.n_centres
                 if rows <= 16:
@@ -194,31 +198,16 @@ class Potential:
                     f"out of memory on {self.device}: going on with chunks of {self.chunk}",
                     stacklevel=2,
                 )
-
-    def _evaluate(
-        self, environments: Environments, vectors: Tensor, plan: SwapPlan
-    ) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            rows = self._frames(environments, vectors) if self.scope == "layer" else None
-            output = self._network(
-                environments.neighborhoods(vectors),
-                rows,
-                swap_messages(environments, plan),
-                self.chunk or self._default_chunk(environments.n_neighbors),
-            )
-            raw = output.energies
-            (gradient,) = torch.autograd.grad(raw.sum(), vectors, allow_unused=True)
-        gradient = torch.zeros_like(vectors) if gradient is None else gradient
-        energies = (
-            raw.detach().to(torch.float64) * self._scale
-            + self._baseline[environments.centre_species]
+        baseline = self._baseline[environments.centre_species]
+        properties = {
+            name: x.to(torch.float64) * self._property_scales.get(name, 1.0)
+            for name, x in result.properties.items()
+        }
+        return Evaluation(
+            result.energies.to(torch.float64) * self._scale + baseline,
+            properties,
+            result.gradient * self._scale,
         )
-        return energies, gradient * self._scale
-
-    def _default_chunk(self, n_neighbors: int) -> int:
-        per_row = _NUMBERS_PER_TOKEN * (n_neighbors + 1) * self.hyper.width
-        layers = self.hyper.attention_layers * self.hyper.message_layers
-        return max(_KEPT_NUMBERS // (per_row * layers), 16)
 
 
 def load_model(
@@ -227,40 +216,28 @@ def load_model(
     dtype: str = "float32",
     scope: str | None = None,
     chunk: int | None = None,
+    extra_rotations: int = 0,
+    parity: bool = False,
 ) -> Potential:
     """
     :param name: name of a shipped model or path of a model file
     :param device: "cpu", "cuda" or "cuda:N"
     :param dtype: "float32" or "float64", of the network; results are accumulated in float64
-    :param scope: "layer", "none", or None for the scope of training
+    :param scope: "layer", "atom", "structure", "none", or None for the scope of training; this and
+        the rest as in `Potential`
     :raises PetDriverError: if the model or the device is not there
     """
-    return Potential(load_checkpoint(name), device, dtype, scope, chunk)
+    return Potential(load_checkpoint(name), device, dtype, scope, chunk, extra_rotations, parity)
 
 
-def _forces(gradient: Tensor, plan: SwapPlan, centre: Tensor, n_centres: int) -> Tensor:
-    """F_i = sum_j (dE/dr_ij - dE/dr_ji) with r_ij = r_j - r_i, (n_centres, 3)."""
-    difference = gradient - plan.swap(gradient)
-    return gradient.new_zeros(n_centres, 3).index_add(0, centre, difference)
-
-
-def _virials(gradient: Tensor, vectors: Tensor, structure: Tensor, count: int) -> Tensor:
-    """-dE/dstrain = -sum r_ij (x) dE/dr_ij, (count, 3, 3).
-
-    Symmetrized: for plain PET the antisymmetric part is the spurious torque on the box, for an
-    exact model it vanishes.
-    """
-    outer = -vectors.detach()[:, :, None] * gradient[:, None, :]
-    virials = gradient.new_zeros(count, 3, 3).index_add(0, structure, outer)
-    return 0.5 * (virials + virials.transpose(1, 2))
-
-
-def _checked(prediction: Prediction) -> Prediction:
-    finite = np.isfinite(prediction.energies) & np.isfinite(prediction.forces).all(axis=1)
-    if not finite.all():
-        raise PetDriverError(
-            f"the result for atom {int(np.argmin(finite))} (counted from 0) is not finite; "
-            "look at the geometry around it, the structure is far outside of what the model was "
-            "trained for"
-        )
-    return prediction
+def _prediction(
+    energy: float,
+    energies: np.ndarray,
+    forces: np.ndarray,
+    virial: np.ndarray,
+    found: dict[str, np.ndarray],
+) -> Prediction:
+    """With covariant outputs sorted by rank."""
+    vectors = {name: x for name, x in found.items() if x.ndim == 2}
+    tensors = {name: x for name, x in found.items() if x.ndim == 3}
+    return Prediction(energy, energies, forces, virial, vectors, tensors)

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pet_driver.model import FrameHyperparameters, Hyperparameters
@@ -54,3 +55,26 @@ def program(name: str) -> str:
 def environment() -> dict[str, str]:
     """For programs run on the side: one thread each, as ranks of a small machine have."""
     return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def rotated(atoms, matrix):
+    copy = atoms.copy()
+    copy.set_cell(atoms.cell.array @ matrix.T)
+    copy.positions = atoms.positions @ matrix.T
+    return copy
+
+
+def worst_change(potential, atoms, rotations):
+    """Largest relative change of energy, forces and virial under rotation."""
+    still = potential.compute(atoms)
+    turned = potential.compute([rotated(atoms, r) for r in rotations])
+    norms = abs(still.energy), np.abs(still.forces).max(), np.abs(still.virial).max()
+    changes = [
+        (
+            abs(t.energy - still.energy),
+            np.abs(t.forces - still.forces @ r.T).max(),
+            np.abs(t.virial - r @ still.virial @ r.T).max(),
+        )
+        for t, r in zip(turned, rotations, strict=True)
+    ]
+    return np.max(changes, axis=0) / np.maximum(norms, 1e-12)

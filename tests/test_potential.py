@@ -8,33 +8,10 @@ from ase import Atoms
 from ase.build import molecule as build_molecule
 from scipy.spatial.transform import Rotation
 
-from helpers import MODERN
+from helpers import MODERN, worst_change
 from pet_driver import PetDriverError
 from pet_driver.checkpoint import random_checkpoint
 from pet_driver.potential import Potential
-
-
-def rotated(atoms, matrix):
-    copy = atoms.copy()
-    copy.set_cell(atoms.cell.array @ matrix.T)
-    copy.positions = atoms.positions @ matrix.T
-    return copy
-
-
-def worst_change(potential, atoms, rotations):
-    """Largest relative change of energy, forces and virial under rotation."""
-    still = potential.compute(atoms)
-    turned = potential.compute([rotated(atoms, r) for r in rotations])
-    norms = abs(still.energy), np.abs(still.forces).max(), np.abs(still.virial).max()
-    changes = [
-        (
-            abs(t.energy - still.energy),
-            np.abs(t.forces - still.forces @ r.T).max(),
-            np.abs(t.virial - r @ still.virial @ r.T).max(),
-        )
-        for t, r in zip(turned, rotations, strict=True)
-    ]
-    return np.max(changes, axis=0) / np.maximum(norms, 1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -129,11 +106,10 @@ def test_order_of_atoms_does_not_matter(potential, small_box):
     np.testing.assert_allclose(second.forces, first.forces[order], atol=1e-11)
 
 
-def test_empty_input(potential):
+def test_structures_without_atoms(potential, molecule):
     assert potential.compute([]) == []
-    nothing = potential.compute(Atoms())
-    assert nothing.energy == 0.0
-    assert nothing.forces.shape == (0, 3)
+    with pytest.raises(PetDriverError, match="structure 1 has no atoms"):
+        potential.compute([molecule, Atoms()])
 
 
 def test_weights_that_are_not_finite_give_no_result(molecule):

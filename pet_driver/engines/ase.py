@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator, all_changes, all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress
 
@@ -15,13 +15,17 @@ from ..potential import Potential, Prediction, load_model
 
 
 class PETCalculator(Calculator):
-    """Energy, forces, stress (of structures periodic in three directions) and per-atom energies.
+    """Energy, forces, stress (of structures periodic in three directions) and per-atom energies;
+    the dipole and other covariant outputs under their names, where the model has them.
+
+    Vectors and tensors of atoms are in ``results`` under the name with ``atomic_`` before it, their
+    sums under the name itself.
 
     :param model: name of a shipped model, path of a model file, or a loaded `Potential`
-    :param options: device, dtype, scope as in `load_model`
+    :param options: device, dtype, scope, extra_rotations, parity as in `load_model`
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties: list[str] = [  # noqa: RUF012 (each calculator has its own below)
         "energy",
         "free_energy",
         "energies",
@@ -32,6 +36,8 @@ class PETCalculator(Calculator):
     def __init__(self, model: str | Path | Potential, **options: Any) -> None:  # noqa: ANN401 (passed on)
         super().__init__()
         self.potential = model if isinstance(model, Potential) else load_model(model, **options)
+        names = [name for name, _ in self.potential.hyper.properties]
+        self.implemented_properties = [*PETCalculator.implemented_properties, *names]
 
     def calculate(
         self,
@@ -51,6 +57,9 @@ def results(atoms: Atoms, prediction: Prediction) -> dict[str, float | np.ndarra
         "energies": prediction.energies,
         "forces": prediction.forces,
     }
+    for name, values in {**prediction.vectors, **prediction.tensors}.items():
+        found[name] = values.sum(axis=0)
+        found[f"atomic_{name}"] = values
     if atoms.pbc.all():
         found["stress"] = full_3x3_to_voigt_6_stress(prediction.stress(atoms.get_volume()))
     return found
@@ -61,8 +70,15 @@ def attach_results(atoms: Atoms, prediction: Prediction) -> Atoms:
     copy = atoms.copy()
     found = results(atoms, prediction)
     del found["free_energy"]
-    for key in ("energy", "energies", "forces", "stress"):
+    for key in found:
         copy.info.pop(key, None)
         copy.arrays.pop(key, None)
+    # ASE's container knows the dipole, but not outputs by names of ours.
+    for key in set(found) - set(all_properties):
+        values = found.pop(key)
+        if key.startswith("atomic_"):
+            copy.arrays[key] = values.reshape(len(copy), -1)
+        else:
+            copy.info[key] = values
     copy.calc = SinglePointCalculator(copy, **found)
     return copy

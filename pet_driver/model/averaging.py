@@ -49,38 +49,43 @@ def average_over_frames(
     recompute = chunk is not None and len(order) > chunk and torch.is_grad_enabled()
     size = min(_PART[node.device.type], chunk or _PART[node.device.type])
     centres = torch.split(centre, size)
-    frames = [None] * len(centres) if rows is None else torch.split(rows.frames[order], size)
     widths = [max(int(c[-1]), 1) if len(c) else 1 for c in torch.split(counts.cpu(), size)]
+    if rows is None:
+        frames = shares = [None] * len(centres)
+    else:
+        frames = torch.split(rows.frames[order], size)
+        shares = torch.split(rows.weights[order].to(node.dtype), size)
 
-    def gathered(some: Tensor, turn: Tensor | None, *tables: Tensor) -> Sequence[Tensor]:
+    def part(
+        some: Tensor, turn: Tensor | None, share: Tensor | None, *tables: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Results of some rows, times their weights; and the bare results where needed."""
         # index_select: its backward is an index_add, several times faster than indexing's.
         picked = [table.index_select(0, some) for table in tables]
-        return evaluate(turn, picked[:-1], picked[-1])
+        bare = evaluate(turn, picked[:-1], picked[-1])
+        if share is None:
+            return bare, bare
+        return [x * share.view(-1, *(1,) * (x.dim() - 1)) for x in bare], bare if spread else []
 
-    tables = (*edge_tables, node)
-    if recompute:
-        results = [
-            checkpoint(gathered, c, f, *(t[:, :w] for t in edge_tables), node, use_reentrant=False)
-            for c, f, w in zip(centres, frames, widths, strict=True)
-        ]
-    else:
-        parts = zip(*(torch.split(t.index_select(0, centre), size) for t in tables), strict=True)
-        results = [
-            evaluate(f, [t[:, :w] for t in part[:-1]], part[-1])
-            for part, f, w in zip(parts, frames, widths, strict=True)
-        ]
-    joined = [torch.cat(pieces) for pieces in zip(*results, strict=True)]
-    weights = None if rows is None else rows.weights[order].to(node.dtype)
-
-    def averaged(values: Tensor) -> Tensor:
-        if weights is not None:
-            values = values * weights.view(-1, *(1,) * (values.dim() - 1))
-        return values.new_zeros(len(neighbors), *values.shape[1:]).index_add(0, centre, values)
-
-    averages = [averaged(x) for x in joined]
+    averages: list[Tensor] = []
+    bare_parts = []
+    for some, turn, share, width in zip(centres, frames, shares, widths, strict=True):
+        arguments = (some, turn, share, *(table[:, :width] for table in edge_tables), node)
+        if recompute:
+            weighted, bare = checkpoint(part, *arguments, use_reentrant=False)
+        else:
+            weighted, bare = part(*arguments)
+        if not averages:
+            averages = [x.new_zeros(len(neighbors), *x.shape[1:]) for x in weighted]
+        for total, values in zip(averages, weighted, strict=True):
+            # In place: one table for the sum, however many parts.
+            total.index_add_(0, some, values)
+        bare_parts.append(bare)
     if not spread:
         return averages, []
-    deviations = (
-        x - mean.index_select(0, centre) for x, mean in zip(joined, averages, strict=True)
-    )
-    return averages, [averaged(x.square()) for x in deviations]
+    variances = [torch.zeros_like(mean) for mean in averages]
+    for some, share, bare in zip(centres, shares, bare_parts, strict=True):
+        for total, mean, values in zip(variances, averages, bare, strict=True):
+            square = (values - mean.index_select(0, some)).square()
+            total.index_add_(0, some, square * share.view(-1, *(1,) * (square.dim() - 1)))
+    return averages, variances

@@ -50,7 +50,8 @@ class Hyperparameters:
     edge, and reads the energy out of the last layer; ``block="paper"`` re-makes the centre token in
     every layer, averages messages, and reads out of every layer. ``cutoff`` and ``cutoff_width`` in
     angstrom; ``species`` are atomic numbers. ``radial_waves`` adds so many sine waves of the
-    distance to the geometry of a token.
+    distance to the geometry of a token. ``properties`` are names and ranks of covariant outputs:
+    1 for vectors (the dipole), 2 for 3 x 3 tensors.
     """
 
     species: tuple[int, ...]
@@ -69,6 +70,7 @@ class Hyperparameters:
     activation: str = "swiglu"
     order: str = "pre"
     radial_waves: int = 0
+    properties: tuple[tuple[str, int], ...] = ()
     scope: str = "layer"
     frames: FrameHyperparameters = field(default_factory=FrameHyperparameters)
 
@@ -92,6 +94,15 @@ class Hyperparameters:
                 f"order 'post' needs node_width equal to width ({self.width}), not "
                 f"{self.node_width}"
             )
+        for name, rank in self.properties:
+            if rank not in (1, 2) or not name.isidentifier():
+                raise ValueError(
+                    f"property {name!r} of rank {rank} is not possible; ranks are 1 (vector) and 2 "
+                    "(tensor), names are letters, digits and underscores"
+                )
+        copies = self.frames.axial_copies
+        if copies < 4 or copies % 2:
+            raise ValueError(f"axial_copies is {copies}; it must be even and at least 4")
         if not 0.0 < self.cutoff_width <= self.cutoff:
             raise ValueError(
                 f"cutoff_width {self.cutoff_width} must lie between 0 and the cutoff {self.cutoff}"
@@ -116,6 +127,9 @@ class Hyperparameters:
             )
         values = dict(data)
         values["species"] = tuple(int(z) for z in values["species"])
+        properties = values.get("properties", ())
+        pairs = properties.items() if isinstance(properties, dict) else properties
+        values["properties"] = tuple((str(name), int(rank)) for name, rank in pairs)
         values["frames"] = FrameHyperparameters(**values.get("frames", {}))
         return cls(**values)
 
@@ -123,4 +137,5 @@ class Hyperparameters:
         """Plain lists, numbers and strings, ready for JSON."""
         data = dataclasses.asdict(self)
         data["species"] = list(self.species)
+        data["properties"] = dict(self.properties)
         return data

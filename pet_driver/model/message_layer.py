@@ -1,8 +1,9 @@
-"""The parts of one round of message passing: tokens from geometry, their transformer, heads, and
-the update of messages."""
+"""The parts of one round of message passing: tokens from geometry, their transformer, and the
+update of messages."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -25,22 +26,10 @@ class Tokens:
     waves: Tensor | None = None
     neighbors: Tensor | None = None
 
-
-class Head(nn.Module):
-    """Scalar from features, two hidden layers with SiLU."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(width, hidden),
-            nn.SiLU(),
-            nn.Linear(hidden, hidden),
-            nn.SiLU(),
-            nn.Linear(hidden, 1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x).squeeze(-1)
+    def select(self, some: Tensor) -> Tokens:
+        """The tokens of some of the centres."""
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return Tokens(*(x if x is None else x.index_select(0, some) for x in values))
 
 
 class MessageLayer(nn.Module):

@@ -5,7 +5,7 @@ as options.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from .attention import NORMALIZATIONS
 from .averaging import average_over_frames
 from .cutoffs import CUTOFF_FUNCTIONS
-from .ecse import FrameRows
+from .frame_rows import FrameRows
 from .hyperparameters import Hyperparameters
-from .message_layer import Combination, Head, MessageLayer, Tokens
+from .message_layer import Combination, MessageLayer, Tokens
+from .readout import Head, PropertyHead, turned_back, without_direction_when_alone
 
 Exchange = Callable[[Tensor], Tensor]
 _INVISIBLE = -1e9  # logit of a padded token: its attention weight underflows to exactly zero
@@ -37,17 +38,37 @@ class Neighborhoods:
 
 
 @dataclass
+class Hop:
+    """From one layer to the next, where only some centres go on.
+
+    keep: (n_kept,), indices of these centres; exchange: maps the outgoing messages of all centres
+    to those on the reversed edges of the kept ones.
+    """
+
+    keep: Tensor
+    exchange: Exchange
+
+
+@dataclass
 class Output:
     """What the network says of each centre, in its own units.
 
-    energies: (n_centres,), without the per-species baseline; energy_spread, message_spread:
+    energies: (n_centres,), without the per-species baseline; properties: (n_centres, 3) or
+    (n_centres, 3, 3) each; energy_spread, message_spread:
     (n_centres,), variance over the frames of the energies and of what is passed on (mean over
     features), summed over layers; None unless asked for.
     """
 
     energies: Tensor
+    properties: dict[str, Tensor] = field(default_factory=dict)
     energy_spread: Tensor | None = None
     message_spread: Tensor | None = None
+
+    def select(self, some: Tensor) -> Output:
+        """Energies and properties of some of the centres."""
+        energies = None if self.energies is None else self.energies.index_select(0, some)
+        properties = {name: x.index_select(0, some) for name, x in self.properties.items()}
+        return Output(energies, properties)
 
 
 class PET(nn.Module):
@@ -72,6 +93,15 @@ class PET(nn.Module):
             Head(hyper.node_width, hyper.head_width) for _ in range(readouts)
         )
         self.edge_heads = nn.ModuleList(Head(width, hyper.head_width) for _ in range(readouts))
+        self.property_heads = nn.ModuleDict(
+            {
+                name: nn.ModuleList(
+                    PropertyHead(hyper.node_width, width, hyper.head_width, rank)
+                    for _ in range(readouts)
+                )
+                for name, rank in hyper.properties
+            }
+        )
         mixing = hyper.message_layers - 1 if self.modern else 0
         norm = NORMALIZATIONS[hyper.normalization]
         self.combination_norms = nn.ModuleList(norm(2 * width) for _ in range(mixing))
@@ -81,7 +111,7 @@ class PET(nn.Module):
         self,
         neighborhoods: Neighborhoods,
         rows: FrameRows | Callable[[], FrameRows] | None,
-        exchange: Exchange,
+        exchange: Exchange | Sequence[Hop],
         chunk: int | None = None,
         spread: bool = False,
     ) -> Output:
@@ -89,29 +119,47 @@ class PET(nn.Module):
         :param rows: frames of the centres; or a function called anew for each layer, to draw some;
             or None for plain PET
         :param exchange: maps (n_centres, n_neighbors, width) messages on edges i-j to those on the
-            reversed edges j-i
+            reversed edges j-i; or one hop for each step from layer to layer, the results being
+            those of the centres that the last one keeps
         :param chunk: with more rows than this, evaluate so many at a time and recompute them in the
             backward pass; None: keep all
         :param spread: also return the variance over frames
         """
         tokens = self._tokens(neighborhoods)
-        messages = self.message_embedder(neighborhoods.neighbor_species)
-        messages = messages * neighborhoods.valid[..., None]
+        kinds, neighbor_kinds = neighborhoods.centre_species, neighborhoods.neighbor_species
+        messages = self.message_embedder(neighbor_kinds) * neighborhoods.valid[..., None]
+        hops = None if callable(exchange) else exchange
         node = None
         outputs = []
         for k, layer in enumerate(self.layers):
             if layer.node_embedder is not None:
-                node = layer.node_embedder(neighborhoods.centre_species)
-            invariant = layer.invariant_part(neighborhoods.neighbor_species, messages, tokens.waves)
+                node = layer.node_embedder(kinds)
+            invariant = layer.invariant_part(neighbor_kinds, messages, tokens.waves)
             layer_rows = rows() if callable(rows) else rows
             output, node, outgoing = self._layer(
                 k, tokens, invariant, node, layer_rows, chunk, spread
             )
             outputs.append(output)
-            if outgoing is not None:
-                messages = self._combine(k, messages, outgoing, exchange(outgoing))
+            if outgoing is None:
+                break
+            incoming = (exchange if hops is None else hops[k].exchange)(outgoing)
+            if hops is not None:
+                keep = hops[k].keep
+                tokens, outputs = tokens.select(keep), [x.select(keep) for x in outputs]
+                kinds, neighbor_kinds, messages, node, outgoing = (
+                    x.index_select(0, keep)
+                    for x in (kinds, neighbor_kinds, messages, node, outgoing)
+                )
+            messages = self._combine(k, messages, outgoing, incoming)
+        properties = {
+            name: without_direction_when_alone(
+                _sum(output.properties.get(name) for output in outputs), tokens.factors
+            )
+            for name in self.property_heads
+        }
         return Output(
             _sum(output.energies for output in outputs),
+            properties,
             _sum(output.energy_spread for output in outputs),
             _sum(output.message_spread for output in outputs),
         )
@@ -166,6 +214,10 @@ class PET(nn.Module):
             if reads:
                 bonds = (factors * self.edge_heads[read](edges)).sum(1)
                 results.append(self.node_heads[read](node) + bonds)
+                for heads in self.property_heads.values():
+                    values = heads[read](node, edges, factors)
+                    turn = None if frames is None else frames.to(values.dtype)
+                    results.append(values if turn is None else turned_back(values, turn))
             if not last:
                 padding = (0, 0, 0, width - edges.shape[1])
                 results += [node, nn.functional.pad(edges, padding)]
@@ -176,6 +228,8 @@ class PET(nn.Module):
             evaluate, (*geometry, invariant), node, tokens.neighbors, rows, chunk, spread
         )
         output = Output(averages[0] if reads else None)
+        if reads:
+            output.properties = dict(zip(self.property_heads, averages[1:], strict=False))
         if spread:
             output.energy_spread = variances[0] if reads else None
             if not last:

@@ -1,0 +1,165 @@
+"""Energies and their gradient with respect to edge vectors, in units of the network, for each scope
+of averaging over frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .exchange import SwapPlan, swap_messages
+from .model import PET, FrameRows, environment_frames, fixed_turns, pooled_frames
+from .receptive_fields import Copies, ReceptiveFields
+from .structure import Environments
+
+SCOPES = ("layer", "atom", "structure", "none")
+# Numbers kept for the backward pass per token, attention layer and feature, and per pair of
+# neighbors in the construction of frames (in float64); measured on the default network.
+_PER_TOKEN = 40
+_PER_PAIR = 60
+
+
+@dataclass
+class Evaluation:
+    """energies: (n_atoms,); properties: (n_atoms, 3) or (n_atoms, 3, 3) each; gradient: of the sum
+    of the energies with respect to the edge vectors, (n_edges, 3)."""
+
+    energies: Tensor
+    properties: dict[str, Tensor]
+    gradient: Tensor
+
+
+class Evaluator:
+    """A network and how its results are averaged.
+
+    :param scope: "layer": what every centre sends and reads out, layer by layer; "atom": the energy
+        of every atom, its whole receptive field in each of its frames; "structure": the whole
+        structure in the frames of all its atoms, as the original code does; "none": nothing
+    :param extra_rotations: every frame is used in so many further, fixed orientations
+    :param parity: and in their mirror images, for invariance under O(3)
+    """
+
+    def __init__(
+        self, network: PET, scope: str, extra_rotations: int = 0, parity: bool = False
+    ) -> None:
+        self.network = network
+        self.scope = scope
+        self.turns = fixed_turns(extra_rotations, parity)
+        self.covariant = bool(network.hyper.properties)
+
+    def frames(
+        self, environments: Environments, vectors: Tensor, numbers: int | None = None
+    ) -> FrameRows:
+        """Frames of every centre.
+
+        :param vectors: (n_edges, 3), angstrom, float64
+        :param numbers: how many numbers of float64 may be kept for a backward pass
+        """
+        hyper = self.network.hyper
+        per_centre = _PER_PAIR * environments.n_neighbors**2
+        rows = environment_frames(
+            environments.pad(vectors),
+            environments.valid,
+            hyper.cutoff,
+            hyper.frames,
+            self.covariant,
+            None if numbers is None else max(numbers // per_centre, 1),
+        )
+        return rows.turned(self.turns)
+
+    def evaluate(
+        self,
+        environments: Environments,
+        vectors: Tensor,
+        plan: SwapPlan,
+        structure: Tensor,
+        sizes: list[int],
+        memory: int,
+        chunk: int | None = None,
+    ) -> Evaluation:
+        """
+        :param vectors: (n_edges, 3), angstrom, float64
+        :param structure: (n_centres,), index of the structure of each centre
+        :param sizes: number of atoms of each structure
+        :param memory: bytes that may be used for what the backward pass needs
+        :param chunk: most rows evaluated at a time; None chooses by memory
+        """
+        vectors = vectors.detach().requires_grad_(True)
+        chunk = chunk or self._rows_within(memory, environments.n_neighbors)
+        with torch.enable_grad():
+            if self.scope in ("atom", "structure"):
+                copies = self._copies(environments, vectors, structure, sizes, memory)
+                fields = ReceptiveFields(self.network, environments, plan.local_reverse())
+                return Evaluation(*fields.evaluate(vectors, copies, chunk))
+            rows = None
+            if self.scope == "layer":
+                rows = self.frames(environments, vectors, memory // 32)
+            output = self.network(
+                environments.neighborhoods(vectors), rows, swap_messages(environments, plan), chunk
+            )
+            (gradient,) = torch.autograd.grad(
+                output.energies.sum(), vectors, materialize_grads=True
+            )
+        properties = {name: x.detach() for name, x in output.properties.items()}
+        return Evaluation(output.energies.detach(), properties, gradient)
+
+    def _copies(
+        self,
+        environments: Environments,
+        vectors: Tensor,
+        structure: Tensor,
+        sizes: list[int],
+        memory: int,
+    ) -> list[Copies]:
+        if self.scope == "atom":
+            return [Copies.of_atoms(self.frames(environments, vectors, memory // 32))]
+        pooled, axial = pooled_frames(
+            environments.pad(vectors),
+            environments.valid,
+            self.network.hyper.cutoff,
+            self.network.hyper.frames,
+            structure,
+            len(sizes),
+            self.covariant,
+        )
+        counts = torch.tensor(sizes, device=vectors.device)
+        return [
+            Copies.of_structures(pooled.turned(self.turns), counts),
+            Copies.of_atoms(axial.turned(self.turns)),
+        ]
+
+    def _rows_within(self, memory: int, n_neighbors: int) -> int:
+        hyper = self.network.hyper
+        weight = self.network.message_embedder.weight
+        layers = hyper.attention_layers * hyper.message_layers
+        numbers = _PER_TOKEN * (n_neighbors + 1) * hyper.width * layers
+        return max(memory // (numbers * weight.element_size()), 16)
+
+
+def scope_advice(trained: str, chosen: str, message_layers: int) -> str | None:
+    """What running in another scope than that of training means for accuracy; None: nothing."""
+    if chosen == trained or (message_layers == 1 and {trained, chosen} == {"layer", "atom"}):
+        return None
+    if trained == "none" and chosen != "layer":
+        return (
+            "an average over orientations, exactly invariant; the errors of the model card hold "
+            "approximately"
+        )
+    if trained == "none" and message_layers == 1:
+        return (
+            "an average over frames, exactly invariant; the errors of the model card hold "
+            "approximately"
+        )
+    if trained == "none":
+        return (
+            "its messages are averaged over frames, which the weights have never seen: expect "
+            "larger errors than on the model card, or fine-tune with scope layer"
+        )
+    if chosen == "none":
+        return "the energy depends on the orientation and the errors of the model card do not apply"
+    return (
+        "its messages are no longer averaged over frames, as they were in training: the errors of "
+        "the model card do not apply"
+    )
