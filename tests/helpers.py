@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pet_driver.model import FrameHyperparameters, Hyperparameters
+from pet_driver.symmetry import rotated
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -55,13 +56,6 @@ def program(name: str) -> str:
 def environment() -> dict[str, str]:
     """For programs run on the side: one thread each, as ranks of a small machine have."""
     return {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def rotated(atoms, matrix):
-    copy = atoms.copy()
-    copy.set_cell(atoms.cell.array @ matrix.T)
-    copy.positions = atoms.positions @ matrix.T
-    return copy
 
 
 def worst_change(potential, atoms, rotations):

@@ -11,10 +11,11 @@ from ase.build import bulk
 from ase.build import molecule as build_molecule
 from scipy.spatial.transform import Rotation
 
-from helpers import MODERN, PAPER, rotated, worst_change
+from helpers import MODERN, PAPER, worst_change
 from pet_driver import PetDriverError
 from pet_driver.checkpoint import random_checkpoint
 from pet_driver.potential import Potential
+from pet_driver.symmetry import rotated
 
 COPPER = bulk("Cu", a=3.61)
 

@@ -13,10 +13,11 @@ import pytest
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
-from helpers import MODERN, rotated
+from helpers import MODERN
 from pet_driver.checkpoint import random_checkpoint
 from pet_driver.model import FrameHyperparameters
 from pet_driver.potential import Potential
+from pet_driver.symmetry import rotated
 
 SHARP = replace(MODERN, frames=FrameHyperparameters())  # the paper's pruning
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .model_options import add_model_options, load
+from .model_options import add_model_options, load, read_structures
 
 
 def add_parser(verbs: argparse._SubParsersAction) -> None:
@@ -25,20 +25,10 @@ def run(options: argparse.Namespace) -> None:
     import ase.io
 
     from ..engines.ase import attach_results
-    from ..errors import PetDriverError
     from ..progress import Progress
 
     potential = load(options)
-    try:
-        frames = ase.io.read(options.structures, index=":")
-    except FileNotFoundError as error:
-        raise PetDriverError(
-            f"there is no file {options.structures}; give the structures to evaluate"
-        ) from error
-    except Exception as error:  # ASE's readers raise anything
-        raise PetDriverError(
-            f"{options.structures} cannot be read as structures: {error}"
-        ) from error
+    frames = read_structures(options.structures)
     size = max(options.batch, 1)
     with Progress("evaluating", len(frames)) as progress:
         for start in range(0, len(frames), size):

@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> None:
         "network": f"{hyper.block} block, {hyper.message_layers} message layers "
         f"of {hyper.attention_layers} attention layers, {hyper.heads} heads, "
         f"width {hyper.width} (nodes {hyper.node_width})",
+        "outputs": ", ".join(["energy", *(name for name, _ in hyper.properties)]),
         "parameters": f"{sum(w.numel() for w in checkpoint.weights.values()):,}",
         **{key: value for key, value in checkpoint.card.items() if not isinstance(value, dict)},
     }

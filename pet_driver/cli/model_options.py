@@ -1,23 +1,41 @@
-"""Options that every verb which loads a model shares."""
+"""What verbs that load a model and read structures share."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import PetDriverError
+
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from ..potential import Potential
 
 
 def add_model_options(parser: argparse.ArgumentParser, dtype: str = "float32") -> None:
-    """MODEL, --scope, --device, --dtype."""
+    """MODEL, --scope, --parity, --extra-rotations, --device, --dtype."""
     parser.add_argument(
         "model", metavar="MODEL", help="name of a shipped model, or path of a model file"
     )
     parser.add_argument(
         "--scope",
         default=None,
-        help="averaged over frames: layer (exact), none (plain PET); default: as trained",
+        help="averaged over frames: layer, atom, structure (all exact), none (plain PET); "
+        "default: as trained",
+    )
+    parser.add_argument(
+        "--parity",
+        action="store_true",
+        help="mirror images too have the same energy, at twice the cost",
+    )
+    parser.add_argument(
+        "--extra-rotations",
+        type=int,
+        default=0,
+        metavar="N",
+        help="use every frame in N further, fixed orientations (default: 0)",
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--dtype", default=dtype, help=f"float32 or float64 (default: {dtype})")
@@ -27,4 +45,26 @@ def load(options: argparse.Namespace) -> Potential:
     """The model that the options ask for."""
     from ..potential import load_model
 
-    return load_model(options.model, options.device, options.dtype, options.scope)
+    return load_model(
+        options.model,
+        options.device,
+        options.dtype,
+        options.scope,
+        extra_rotations=options.extra_rotations,
+        parity=options.parity,
+    )
+
+
+def read_structures(path: Path) -> list[Atoms]:
+    """All structures of a file.
+
+    :raises PetDriverError: if there is no such file, or ASE cannot read it
+    """
+    import ase.io
+
+    try:
+        return ase.io.read(path, index=":")
+    except FileNotFoundError as error:
+        raise PetDriverError(f"there is no file {path}; give the structures to evaluate") from error
+    except Exception as error:  # ASE's readers raise anything
+        raise PetDriverError(f"{path} cannot be read as structures: {error}") from error

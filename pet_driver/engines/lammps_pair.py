@@ -9,7 +9,7 @@ domain returns the rest itself.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,11 +29,12 @@ FIX_ID = "pet_driver"
 # Energy of the unit style per eV; lengths are angstrom in both. LAMMPS' own constant for real.
 ENERGY_UNITS = {"metal": 1.0, "real": 23.060549}
 _VOIGT = ([0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2])  # LAMMPS' order: xx yy zz xy xz yz
-_KEYWORDS = ("device", "dtype", "scope", "skin")
+_MEMORY_SHARE = 0.4  # of the free memory, for all ranks of a node together
 
 
 class PetPair:
-    """What stands behind `pair_style pet MODEL [device D] [dtype T] [scope S] [skin L]`.
+    """What stands behind `pair_style pet MODEL [device D] [dtype T] [scope S] [parity yes|no]
+    [extra_rotations N] [skin L]`.
 
     :param lmp: a LAMMPS instance
     :param comm: its communicator
@@ -55,9 +56,11 @@ class PetPair:
         node = comm.Split_type(MPI.COMM_TYPE_SHARED)
         _share_cores(node.size)
         device = device_of_rank(options.pop("device", "cpu"), node.rank)
+        share = _MEMORY_SHARE / node.size
         node.Free()
-        skin = float(options.pop("skin", 0.5))
+        skin = options.pop("skin", 0.5)
         self.potential: Potential = load_model(model, device, **options)
+        self.potential.memory_share = share
         self.domain = Domain(comm, self.potential.cutoff, skin)
         self.error: PetDriverError | None = None
         self.kinds: np.ndarray | None = None
@@ -158,11 +161,11 @@ class PetPair:
         return ids, kinds, positions
 
 
-def _parse(arguments: list[str]) -> tuple[str, dict[str, str]]:
+def _parse(arguments: list[str]) -> tuple[str, dict[str, Any]]:
+    """The model, and the options by keyword."""
     if not arguments:
         raise PetDriverError("pair_style pet names no model; write `pair_style pet water`")
     model, words = arguments[0], arguments[1:]
-    options = dict(zip(words[::2], words[1::2], strict=False))
     for keyword in words[::2]:
         if keyword not in _KEYWORDS:
             raise PetDriverError(
@@ -170,14 +173,32 @@ def _parse(arguments: list[str]) -> tuple[str, dict[str, str]]:
             )
     if len(words) % 2:
         raise PetDriverError(f"pair_style pet: keyword {words[-1]!r} has no value; give one")
-    if "skin" in options:
+    options = {}
+    for keyword, word in zip(words[::2], words[1::2], strict=True):
+        convert, meaning = _KEYWORDS[keyword]
         try:
-            valid = float(options["skin"]) >= 0.0
-        except ValueError:
-            valid = False
-        if not valid:
-            raise PetDriverError(f"skin is {options['skin']!r}; it must be a length in angstrom")
+            options[keyword] = convert(word)
+        except (ValueError, KeyError) as error:
+            raise PetDriverError(
+                f"pair_style pet: {keyword} is {word!r}; it must be {meaning}"
+            ) from error
     return model, options
+
+
+def _length(word: str) -> float:
+    if float(word) < 0.0:
+        raise ValueError(word)
+    return float(word)
+
+
+_KEYWORDS = {
+    "device": (str, "cpu or cuda"),
+    "dtype": (str, "float32 or float64"),
+    "scope": (str, "the name of a scope"),
+    "parity": ({"yes": True, "no": False}.__getitem__, "yes or no"),
+    "extra_rotations": (int, "a number of rotations"),
+    "skin": (_length, "a length in angstrom"),
+}
 
 
 def _share_cores(ranks_of_node: int) -> None:

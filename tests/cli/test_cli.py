@@ -43,6 +43,46 @@ def test_plain_scope_is_a_warning(tmp_path, model_file, molecule, capsys):
     assert "was trained with scope 'layer'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_check_finds_a_sound_model_sound(tmp_path, model_file, molecule, capsys, dtype):
+    source = tmp_path / "in.xyz"
+    ase.io.write(source, molecule, format="extxyz")
+    assert main(["check", str(model_file), str(source), "--dtype", dtype]) == 0
+    output = capsys.readouterr().out
+    assert output.count(" ok") == 4
+    assert "forces against finite differences" in output
+
+
+def test_report_on_symmetry(tmp_path, model_file, water_box, capsys):
+    source, picture = tmp_path / "in.xyz", tmp_path / "pictures" / "report.png"
+    ase.io.write(source, water_box, format="extxyz")
+    arguments = ["check", str(model_file), str(source), "--symmetry", "--rotations", "3"]
+    assert main([*arguments, "--plot", str(picture)]) == 0
+    assert picture.stat().st_size > 10_000
+    lines = capsys.readouterr().out.splitlines()
+    errors = {line[:38].strip(): float(line.split()[-3]) for line in lines[2:5]}
+    plain, averaged, exact = errors.values()
+    assert list(errors)[1:] == ["average over 3 random rotations", "ECSE, scope layer"]
+    # Averages of three have an error smaller by the square root of three, within their scatter.
+    assert 0.3 * plain < averaged < 0.9 * plain
+    assert exact < 1e-9 * plain
+    shares = [float(line.split()[1]) for line in lines if line.split()[1:] and "%" in line]
+    assert sum(shares) == pytest.approx(100.0, abs=0.5)
+
+
+def test_what_check_does_not_accept(tmp_path, model_file, molecule, capsys):
+    source = tmp_path / "in.xyz"
+    ase.io.write(source, molecule, format="extxyz")
+    for options, sentence in {
+        ("--plot", "x.png"): "add --symmetry",
+        ("--symmetry", "--rotations", "1"): "give at least 2",
+        ("--symmetry", "--scope", "none"): "drop --scope none",
+        ("--symmetry", "--rotations", "2", "--plot", str(tmp_path / "x.abc")): "cannot be drawn",
+    }.items():
+        assert main(["check", str(model_file), str(source), *options]) == 2
+        assert sentence in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("model", "atoms", "options", "sentence"),
     [

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from helpers import ROOT
 from pet_driver import PetDriverError
@@ -129,8 +130,6 @@ def test_box_smaller_than_the_cutoff_and_ranks_without_atoms(
     run_lammps, model_file, potential, ranks
 ):
     """Several images of one atom are neighbors, and most ranks own nothing."""
-    from ase import Atoms
-
     box = SMALL.format(a=5.0)
     row = succeeded(run_lammps(script(model_file, box=box, steps=0), ranks))[0]
     positions = [[0.3, 0.3, 0.3], [1.1, 0.8, 0.4], [4.7, 0.9, 0.2]]
@@ -162,6 +161,31 @@ print "left after ${{turn}}"
     assert "left after 2" in result.stdout
 
 
+def test_keywords_of_the_pair_style(run_lammps, model_file, checkpoint, water_box):
+    """Another scope, mirror images and extra rotations, against ASE with the same options."""
+    from pet_driver.potential import Potential
+
+    text = script(model_file, steps=0).replace(
+        "dtype float64", "dtype float64 parity yes extra_rotations 1 scope {scope}"
+    )
+    options = {"dtype": "float64", "parity": True, "extra_rotations": 1}
+    row = succeeded(run_lammps(text.format(scope="layer"), 2))[0]
+    expected = Potential(checkpoint, scope="layer", **options).compute(water_box)
+    assert row[2] == pytest.approx(expected.energy, rel=1e-10)
+
+    box = SMALL.format(a=9.0)
+    text = script(model_file, steps=0, box=box).replace("dtype float64", "dtype float64 scope atom")
+    row = succeeded(run_lammps(text, 1))[0]
+    positions = [[0.3, 0.3, 0.3], [1.1, 0.8, 0.4], [4.7, 0.9, 0.2]]
+    atoms = Atoms("OHH", positions, cell=[9.0] * 3, pbc=True)
+    with pytest.warns(UserWarning, match="trained with scope 'layer'"):
+        expected = Potential(checkpoint, scope="atom", dtype="float64").compute(atoms)
+    assert row[2] == pytest.approx(expected.energy, rel=1e-10)
+    result = run_lammps(text, 2)
+    assert result.returncode == 2
+    assert "needs all atoms on one rank, there are 2" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -170,9 +194,11 @@ print "left after ${{turn}}"
         ({"elements": "H Xx"}, "'Xx', which is no chemical element"),
         ({"model": "nowhere.safetensors"}, "there is no model 'nowhere.safetensors'"),
         ({"units": "lj"}, "units are 'lj'"),
+        ({"model": "water parity perhaps"}, "parity is 'perhaps'; it must be yes or no"),
+        ({"model": "water skin wide"}, "skin is 'wide'; it must be a length"),
         ({"commands": "set atom 2 x 1.0 y 1.0 z 1.0\nset atom 3 x 1.0 y 1.0 z 1.01"}, "0.01 angst"),
     ],
-    ids=["types", "unknown", "no element", "no model", "units", "too close"],
+    ids=["types", "unknown", "no element", "no model", "units", "parity", "skin", "too close"],
 )
 def test_bad_input_stops_all_ranks(run_lammps, model_file, changes, sentence):
     import re

@@ -1,0 +1,318 @@
+"""What exact symmetry costs, and how exact it is: the tables of the README.
+
+python benchmarks/ecse.py [frames] [cost] [scaling] [exactness] [size]   (default: all)
+
+Random weights in the network's default shape; the frames have the paper's constants, and in one
+more column the gentle pruning of the model `water`. Timings are ratios of runs that alternate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.io.lammpsdata import read_lammps_data
+
+from pet_driver.checkpoint import load_checkpoint, random_checkpoint
+from pet_driver.model import (
+    FrameHyperparameters,
+    Hyperparameters,
+    environment_frames,
+    pooled_frames,
+)
+from pet_driver.potential import Potential
+from pet_driver.progress import Progress
+from pet_driver.structure import Batch, System
+from pet_driver.symmetry import random_rotations, rotated
+
+ROOT = Path(__file__).resolve().parent.parent
+SPECIES = (1, 6, 8, 11, 14, 17, 29)
+DEFAULT = Hyperparameters(species=SPECIES)
+GENTLE = load_checkpoint("water").hyper.frames
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    parts = {
+        "frames": frame_construction,
+        "cost": cost,
+        "scaling": scaling,
+        "exactness": exactness,
+        "size": size_consistency,
+    }
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
+    chosen = parser.parse_args().parts or list(parts)
+    for name in chosen:
+        if name not in parts:
+            parser.error(f"{name!r} is not a part; choose from {', '.join(parts)}")
+    warnings.simplefilter("ignore")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    for name in chosen:
+        parts[name]()
+
+
+# -- structures --
+
+
+def water() -> Atoms:
+    path = ROOT / "lammps_examples" / "water_nvt" / "water.data"
+    atoms = read_lammps_data(path, units="metal", atom_style="atomic")
+    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
+
+
+def rattled(atoms: Atoms, amount: float = 0.05) -> Atoms:
+    atoms.rattle(amount, seed=1)
+    return atoms
+
+
+def structures() -> dict[str, Atoms]:
+    """Name and structure, thermally disordered."""
+    return {
+        "liquid water, 192 atoms": water(),
+        "silicon, 64 atoms": rattled(bulk("Si", cubic=True).repeat(2)),
+        "fcc copper, 108 atoms": rattled(bulk("Cu", cubic=True).repeat(3)),
+        "NaCl, 64 atoms": rattled(bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat(2)),
+        "ethanol, 9 atoms": rattled(molecule("CH3CH2OH")),
+    }
+
+
+# -- parts --
+
+
+def frame_construction() -> None:
+    """Frames of 648 environments of liquid water, forward and backward, on one core."""
+    batch = batch_of(water().repeat((2, 2, 1)))
+    vectors = batch.vectors.requires_grad_(True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        table = batch.environments.pad(vectors)[:648]
+        rows = environment_frames(
+            table, batch.environments.valid[:648], DEFAULT.cutoff, DEFAULT.frames
+        )
+        torch.autograd.grad(rows.frames.sum() + rows.weights.square().sum(), vectors)
+        times.append(time.perf_counter() - start)
+    torch.set_num_threads(threads)
+    print_table(
+        "Frame construction, 648 atoms of liquid water, forward and backward, one core",
+        ["best, s", "median, s"],
+        [[f"{min(times):.3f}", f"{statistics.median(times):.3f}"]],
+    )
+
+
+def cost() -> None:
+    """Energy and forces in scope layer against plain PET, with the same weights."""
+    rows = []
+    cases = structures()
+    with Progress("cost", len(cases)) as progress:
+        for name, atoms in cases.items():
+            plain = potential_of("none")
+            exact = potential_of("layer")
+            gentle = potential_of("layer", frames=GENTLE)
+            timed = alternate(
+                [lambda p=p, atoms=atoms: p.compute(atoms) for p in (plain, exact, gentle)]
+            )
+            counts = [p.frames(atoms).counts().double().mean().item() for p in (exact, gentle)]
+            pooled = pooled_count(atoms)
+            rows.append(
+                [
+                    name,
+                    f"{1e3 * timed[0]:.0f}",
+                    f"{counts[0]:.1f}",
+                    f"{timed[1] / timed[0]:.2f}",
+                    f"{counts[1]:.1f}",
+                    f"{timed[2] / timed[0]:.2f}",
+                    str(pooled),
+                ]
+            )
+            progress.advance(name)
+    print_table(
+        "Cost of scope layer over plain PET, float32, energy and forces",
+        [
+            "structure",
+            "plain, ms",
+            "frames per atom",
+            "cost over plain",
+            "frames (gentle)",
+            "cost (gentle)",
+            "full-box evaluations, original protocol",
+        ],
+        rows,
+    )
+
+
+def scaling() -> None:
+    """Time against the number of atoms."""
+    rows = []
+    repeats = [(1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 2, 2), (3, 3, 3)]
+    plain, exact = potential_of("none"), potential_of("layer")
+    with Progress("scaling", len(repeats)) as progress:
+        for repeat in repeats:
+            atoms = water().repeat(repeat)
+            calls = [lambda p=p, atoms=atoms: p.compute(atoms) for p in (plain, exact)]
+            times = alternate(calls, rounds=3)
+            rows.append(
+                [
+                    str(len(atoms)),
+                    *(f"{t:.2f}" for t in times),
+                    f"{times[1] / times[0]:.2f}",
+                    f"{1e3 * times[1] / len(atoms):.2f}",
+                ]
+            )
+            progress.advance(f"{len(atoms)} atoms")
+    print_table(
+        "Liquid water, float32, energy and forces",
+        ["atoms", "plain, s", "layer, s", "ratio", "layer, ms per atom"],
+        rows,
+    )
+
+
+def exactness() -> None:
+    """Largest relative change over rotations, random weights."""
+    cases = {
+        **{name: atoms for name, atoms in structures().items() if not name.startswith("NaCl")},
+        "CO2": molecule("CO2"),
+        "H2": molecule("H2"),
+        "one atom": Atoms("O", [[0.0, 0.0, 0.0]]),
+    }
+    rotations = random_rotations(5, seed=4)
+    rows = []
+    with Progress("exactness", len(cases)) as progress:
+        for name, atoms in cases.items():
+            row = [name]
+            for scope, dtype in (("none", "float64"), ("layer", "float64"), ("layer", "float32")):
+                changes = relative_changes(potential_of(scope, dtype), atoms, rotations)
+                row.append(" / ".join("-" if x is None else f"{x:.0e}" for x in changes))
+            rows.append(row)
+            progress.advance(name)
+    print_table(
+        "Largest relative change under 5 rotations: energy / forces / virial / dipole",
+        ["structure", "plain PET, float64", "layer, float64", "layer, float32"],
+        rows,
+    )
+
+
+def size_consistency() -> None:
+    """Supercells, far fragments, and what one fragment feels of the other, in all exact scopes.
+
+    Copies of one cell have the same frames as the cell, so the scope structure is extensive for
+    them; it is not additive as soon as two fragments differ, if only in their orientation.
+    """
+    cell = rattled(bulk("Si", cubic=True), 0.1)
+    first = molecule("H2O")
+    second = rotated(first, random_rotations(1, seed=2)[0])
+    second.positions += [30.0, 0.0, 0.0]
+    pair = first + second
+    moved = pair.copy()
+    moved.positions[1] += [0.1, 0.0, 0.1]
+    rows = []
+    for scope in ("layer", "atom", "structure"):
+        potential = potential_of(scope, "float64")
+        small, large = potential.compute(cell).energy, potential.compute(cell.repeat(2)).energy
+        one, both, after = potential.compute([first, pair, moved])
+        far = np.abs(after.forces[3:] - both.forces[3:]).max() / np.abs(both.forces).max()
+        rows.append(
+            [
+                scope,
+                f"{abs(large / (8 * small) - 1):.0e}",
+                f"{abs(both.energy / (2 * one.energy) - 1):.0e}",
+                f"{far:.0e}",
+            ]
+        )
+    print_table(
+        "Size consistency, relative defects, float64",
+        [
+            "scope",
+            "silicon 2x2x2 against 8 cells",
+            "two far molecules",
+            "force on one as the other moves",
+        ],
+        rows,
+    )
+
+
+# -- tools --
+
+
+def potential_of(
+    scope: str, dtype: str = "float32", frames: FrameHyperparameters = DEFAULT.frames
+) -> Potential:
+    hyper = replace(DEFAULT, frames=frames, properties=(("dipole", 1),))
+    return Potential(random_checkpoint(hyper), dtype=dtype, scope=scope)
+
+
+def batch_of(atoms: Atoms) -> Batch:
+    return Batch.from_systems([System.from_atoms(atoms)], DEFAULT.cutoff, SPECIES, CPU)
+
+
+def pooled_count(atoms: Atoms) -> int:
+    """Frames that are left when those of all atoms are pooled and pruned together."""
+    batch = batch_of(atoms)
+    pooled, _ = pooled_frames(
+        batch.environments.pad(batch.vectors),
+        batch.environments.valid,
+        DEFAULT.cutoff,
+        DEFAULT.frames,
+        batch.structure,
+        1,
+    )
+    return len(pooled.weights)
+
+
+def relative_changes(
+    potential: Potential, atoms: Atoms, rotations: np.ndarray
+) -> list[float | None]:
+    """Energy, forces, virial and dipoles of the atoms; None where there is nothing to change."""
+    still = potential.compute(atoms)
+    worst = np.zeros(4)
+    for r in rotations:
+        turned = potential.compute(rotated(atoms, r))
+        worst = np.maximum(
+            worst,
+            [
+                abs(turned.energy - still.energy),
+                np.abs(turned.forces @ r - still.forces).max(),
+                np.abs(r.T @ turned.virial @ r - still.virial).max(),
+                np.abs(turned.vectors["dipole"] @ r - still.vectors["dipole"]).max(),
+            ],
+        )
+    values = (still.energy, still.forces, still.virial, still.vectors["dipole"])
+    scales = [np.abs(x).max() for x in values]
+    return [w / s if s > 1e-12 else None for w, s in zip(worst, scales, strict=True)]
+
+
+def alternate(calls: list[Callable[[], object]], rounds: int = 5) -> list[float]:
+    """Median time of each call, in s, the calls taking turns after one to warm up."""
+    times: list[list[float]] = [[] for _ in calls]
+    for repetition in range(rounds + 1):
+        for call, record in zip(calls, times, strict=True):
+            start = time.perf_counter()
+            call()
+            if repetition:
+                record.append(time.perf_counter() - start)
+    return [statistics.median(record) for record in times]
+
+
+def print_table(title: str, header: list[str], rows: Iterable[list[str]]) -> None:
+    """Markdown."""
+    print(f"\n{title}\n")
+    for row in (header, ["---"] * len(header), *rows):
+        print("| " + " | ".join(row) + " |")
+
+
+if __name__ == "__main__":
+    main()
