@@ -1,6 +1,6 @@
 """What exact symmetry costs, and how exact it is: the tables of the README.
 
-python benchmarks/ecse.py [frames] [cost] [scaling] [exactness] [size]   (default: all)
+python benchmarks/ecse.py [frames] [cost] [scaling] [memory] [exactness] [size]   (default: all)
 
 Random weights in the network's default shape; the frames have the paper's constants, and in one
 more column the gentle pruning of the model `water`. Timings are ratios of runs that alternate.
@@ -9,11 +9,14 @@ more column the gentle pruning of the model `water`. Timings are ratios of runs 
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +49,7 @@ def main() -> None:
         "frames": frame_construction,
         "cost": cost,
         "scaling": scaling,
+        "memory": memory,
         "exactness": exactness,
         "size": size_consistency,
     }
@@ -179,6 +183,44 @@ def scaling() -> None:
         ["atoms", "plain, s", "layer, s", "ratio", "layer, ms per atom"],
         rows,
     )
+
+
+def memory() -> None:
+    """Peak memory of one evaluation in a process of its own, above that of loading the model."""
+    rows = []
+    repeats = [(1, 1, 1), (2, 2, 1), (2, 2, 2), (3, 3, 3)]
+    with Progress("memory", 2 * len(repeats)) as progress:
+        for repeat in repeats:
+            row = [str(192 * int(np.prod(repeat)))]
+            for chunk in (512, 10**9):
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                    peak, messages = pool.submit(peak_of, repeat, chunk).result()
+                row.append(f"{peak:.0f}")
+                progress.advance(f"{row[0]} atoms")
+            rows.append([*row, f"{messages:.0f}"])
+    print_table(
+        "Peak memory of scope layer above the start, MB, float32",
+        ["atoms", "rows in parts of 512", "all rows at once", "one table of messages"],
+        rows,
+    )
+
+
+def peak_of(repeat: tuple[int, int, int], chunk: int) -> tuple[float, float]:
+    """Peak of an evaluation and size of the messages of one layer, MB."""
+    warnings.simplefilter("ignore")
+    potential = potential_of("layer")
+    potential.chunk = chunk
+    # Frames follow the memory that may be used, rows the chunk.
+    potential.memory_share = 1e-2 if chunk < 10**6 else 1.0
+    atoms = water()
+    potential.compute(atoms[:30])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    atoms = atoms.repeat(repeat)
+    potential.compute(atoms)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    environments = batch_of(atoms).environments
+    numbers = environments.n_centres * environments.n_neighbors * DEFAULT.width
+    return peak / 1024, 4 * numbers / 1024**2
 
 
 def exactness() -> None:

@@ -4,7 +4,7 @@ each centre.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -30,8 +30,9 @@ def average_over_frames(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Results of every centre, averaged over its frames.
 
-    Rows are taken in the order of their number of neighbors, so that little is spent on padding;
-    each part gets its tables cut to the neighbors that it has.
+    Centres are taken in the order of their number of neighbors, so that little is spent on padding;
+    each part gets tables cut to the neighbors that it has. As a part is a run of centres, what
+    flows backward is as small as the part, and the whole linear in the number of atoms.
 
     :param evaluate: computes the rows of one part
     :param edge_tables: (n_centres, n_neighbors, ...) each
@@ -43,49 +44,97 @@ def average_over_frames(
     :param spread: also return the variances over frames
     :return: the averages, (n_centres, ...) each, and their variances (empty unless asked for)
     """
-    all_centres = torch.arange(len(neighbors), device=node.device) if rows is None else rows.centre
-    counts, order = torch.sort(neighbors[all_centres], stable=True)
-    centre = all_centres[order]
-    recompute = chunk is not None and len(order) > chunk and torch.is_grad_enabled()
-    size = min(_PART[node.device.type], chunk or _PART[node.device.type])
-    centres = torch.split(centre, size)
-    widths = [max(int(c[-1]), 1) if len(c) else 1 for c in torch.split(counts.cpu(), size)]
-    if rows is None:
-        frames = shares = [None] * len(centres)
-    else:
-        frames = torch.split(rows.frames[order], size)
-        shares = torch.split(rows.weights[order].to(node.dtype), size)
+    counts, order = torch.sort(neighbors, stable=True)
+    position = torch.argsort(order)
+    frames, weights, row_place, row_counts = _in_order(rows, position, order)
+    largest = _PART[node.device.type]
+    recompute = chunk is not None and len(row_place) > chunk and torch.is_grad_enabled()
+    sizes, row_sizes = _parts(row_counts, min(largest, chunk or largest))
+    widths = [int(c[-1]) if len(c) else 0 for c in torch.split(counts.cpu(), sizes)]
+    tables = [torch.split(t.index_select(0, order), sizes) for t in (*edge_tables, node)]
+    first = torch.cumsum(torch.tensor([0, *sizes]), 0).tolist()
 
     def part(
-        some: Tensor, turn: Tensor | None, share: Tensor | None, *tables: Tensor
+        width: int,
+        place: Tensor,
+        turn: Tensor | None,
+        share: Tensor | None,
+        *tables: Tensor,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Results of some rows, times their weights; and the bare results where needed."""
-        # index_select: its backward is an index_add, several times faster than indexing's.
-        picked = [table.index_select(0, some) for table in tables]
-        bare = evaluate(turn, picked[:-1], picked[-1])
+        """Averages and variances of a run of centres; place: (n_rows,), the centre of each row."""
+        tables = (*(table[:, :width] for table in tables[:-1]), tables[-1])
         if share is None:
-            return bare, bare
-        return [x * share.view(-1, *(1,) * (x.dim() - 1)) for x in bare], bare if spread else []
+            return evaluate(None, tables[:-1], tables[-1]), []
+        # index_select: its backward is an index_add, several times faster than indexing's.
+        picked = [table.index_select(0, place) for table in tables]
+        values = evaluate(turn, picked[:-1], picked[-1])
 
-    averages: list[Tensor] = []
-    bare_parts = []
-    for some, turn, share, width in zip(centres, frames, shares, widths, strict=True):
-        arguments = (some, turn, share, *(table[:, :width] for table in edge_tables), node)
+        def averaged(x: Tensor) -> Tensor:
+            weighted = x * share.view(-1, *(1,) * (x.dim() - 1))
+            return x.new_zeros(len(tables[-1]), *x.shape[1:]).index_add(0, place, weighted)
+
+        means = [averaged(x) for x in values]
+        if not spread:
+            return means, []
+        pairs = zip(values, means, strict=True)
+        return means, [averaged((x - mean.index_select(0, place)).square()) for x, mean in pairs]
+
+    places = torch.split(row_place, row_sizes)
+    turns = [None] * len(sizes) if frames is None else torch.split(frames, row_sizes)
+    shares = [None] * len(sizes) if rows is None else torch.split(weights.to(node.dtype), row_sizes)
+    results = []
+    for k, (start, width) in enumerate(zip(first, widths, strict=False)):
+        arguments = (max(width, 1), places[k] - start, turns[k], shares[k], *(t[k] for t in tables))
         if recompute:
-            weighted, bare = checkpoint(part, *arguments, use_reentrant=False)
+            results.append(checkpoint(part, *arguments, use_reentrant=False))
         else:
-            weighted, bare = part(*arguments)
-        if not averages:
-            averages = [x.new_zeros(len(neighbors), *x.shape[1:]) for x in weighted]
-        for total, values in zip(averages, weighted, strict=True):
-            # In place: one table for the sum, however many parts.
-            total.index_add_(0, some, values)
-        bare_parts.append(bare)
-    if not spread:
-        return averages, []
-    variances = [torch.zeros_like(mean) for mean in averages]
-    for some, share, bare in zip(centres, shares, bare_parts, strict=True):
-        for total, mean, values in zip(variances, averages, bare, strict=True):
-            square = (values - mean.index_select(0, some)).square()
-            total.index_add_(0, some, square * share.view(-1, *(1,) * (square.dim() - 1)))
-    return averages, variances
+            results.append(part(*arguments))
+
+    def joined(pieces: Iterable[list[Tensor]]) -> list[Tensor]:
+        return [torch.cat(x).index_select(0, position) for x in zip(*pieces, strict=True)]
+
+    return joined(means for means, _ in results), joined(variances for _, variances in results)
+
+
+def _in_order(
+    rows: FrameRows | None, position: Tensor, order: Tensor
+) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
+    """Rows in the order of the centres.
+
+    :param position: (n_centres,), the new place of each centre; order: its inverse
+    :return: frames, weights, place of the centre of each row, and number of rows of each place
+    """
+    if rows is None:
+        place = torch.arange(len(position), device=position.device)
+        return None, None, place, torch.ones_like(position)
+    place, row_order = torch.sort(position[rows.centre], stable=True)
+    counts = rows.counts()[order]
+    return rows.frames[row_order], rows.weights[row_order], place, counts
+
+
+def _parts(row_counts: Tensor, size: int) -> tuple[list[int], list[int]]:
+    """Runs of centres with about `size` rows each: number of centres and of rows of every run."""
+    if not len(row_counts):
+        return [0], [0]
+    ends = torch.cumsum(row_counts.cpu(), 0)
+    run = (ends - 1) // size
+    _, sizes = torch.unique_consecutive(run, return_counts=True)
+    last = torch.cumsum(sizes, 0) - 1
+    row_sizes = torch.diff(ends[last], prepend=ends.new_zeros(1))
+    return sizes.tolist(), row_sizes.tolist()
+
+
+def in_parts(function: Callable[..., Tensor], chunk: int | None, *tables: Tensor | None) -> Tensor:
+    """``function(*tables)`` for some centres at a time, recomputed in the backward pass where there
+    are more than ``chunk`` of them.
+
+    :param tables: (n_centres, ...) each, or None, which is passed on
+    """
+    count = next(len(table) for table in tables if table is not None)
+    if chunk is None or count <= chunk or not torch.is_grad_enabled():
+        return function(*tables)
+    starts = range(0, count, chunk)
+    parts = [[None] * len(starts) if t is None else torch.split(t, chunk) for t in tables]
+    return torch.cat(
+        [checkpoint(function, *part, use_reentrant=False) for part in zip(*parts, strict=True)]
+    )

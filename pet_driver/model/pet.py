@@ -4,6 +4,7 @@ as options.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import NORMALIZATIONS
-from .averaging import average_over_frames
+from .averaging import average_over_frames, in_parts
 from .cutoffs import CUTOFF_FUNCTIONS
 from .frame_rows import FrameRows
 from .hyperparameters import Hyperparameters
@@ -134,7 +135,9 @@ class PET(nn.Module):
         for k, layer in enumerate(self.layers):
             if layer.node_embedder is not None:
                 node = layer.node_embedder(kinds)
-            invariant = layer.invariant_part(neighbor_kinds, messages, tokens.waves)
+            invariant = in_parts(
+                layer.invariant_part, chunk, neighbor_kinds, messages, tokens.waves
+            )
             layer_rows = rows() if callable(rows) else rows
             output, node, outgoing = self._layer(
                 k, tokens, invariant, node, layer_rows, chunk, spread
@@ -150,7 +153,8 @@ class PET(nn.Module):
                     x.index_select(0, keep)
                     for x in (kinds, neighbor_kinds, messages, node, outgoing)
                 )
-            messages = self._combine(k, messages, outgoing, incoming)
+            combine = functools.partial(self._combine, k)
+            messages = in_parts(combine, chunk, messages, outgoing, incoming)
         properties = {
             name: without_direction_when_alone(
                 _sum(output.properties.get(name) for output in outputs), tokens.factors
