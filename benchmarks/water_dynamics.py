@@ -10,7 +10,13 @@ from pathlib import Path
 
 import numpy as np
 from trajectories import pair_distribution, read_dump
-from water_example import NANOSECONDS_PER_STEP, drift_per_ns, molecules_are_whole, run_lammps
+from water_example import (
+    N_ATOMS,
+    NANOSECONDS_PER_STEP,
+    drift_per_ns,
+    molecules_are_whole,
+    run_lammps,
+)
 
 
 def main() -> None:
@@ -19,12 +25,14 @@ def main() -> None:
     parser.add_argument("--nve-steps", type=int, default=2_000)
     parser.add_argument("--output", type=Path, default=Path("water_dynamics_output"))
     options = parser.parse_args()
-    lines = []
+    lines, start = [], None
     if options.nvt_steps:
         lines += nvt(options.output / "nvt", options.nvt_steps)
+        start = options.output / "nvt" / "final.data"
     if options.nve_steps:
         for dtype in ("float64", "float32"):
-            lines.append(nve(options.output / f"nve_{dtype}", options.nve_steps, dtype))
+            folder = options.output / f"nve_{dtype}"
+            lines.append(nve(folder, options.nve_steps, dtype, start))
     print("\n" + "\n".join(lines))
 
 
@@ -46,13 +54,17 @@ def nvt(folder: Path, steps: int) -> list[str]:
     ]
 
 
-def nve(folder: Path, steps: int, dtype: str) -> str:
-    """Energy drift from a linear fit, and the range of the total energy."""
-    thermo = run_lammps(folder, "nve", steps, dtype, every=steps)
+def nve(folder: Path, steps: int, dtype: str, start: Path | None) -> str:
+    """Energy drift from a linear fit, and the range of the total energy.
+
+    :param start: where the NVT run ended; None: the structure of the example
+    """
+    thermo = run_lammps(folder, "nve", steps, dtype, every=steps, data=start)
     spread = 1e3 * float(np.ptp(thermo["TotEng"]))
     return (
         f"NVE {steps * 0.5:g} fs, {dtype}: drift {drift_per_ns(thermo):+.2f} meV/atom/ns, "
-        f"range of the total energy {spread:.2f} meV, {thermo['ms_per_step']:.0f} ms/step"
+        f"range of the total energy {spread / N_ATOMS:.3f} meV/atom, "
+        f"{thermo['ms_per_step']:.0f} ms/step"
     )
 
 

@@ -18,17 +18,26 @@ NANOSECONDS_PER_STEP = 0.5e-6
 
 
 def run_lammps(
-    folder: Path, ensemble: str, steps: int, dtype: str, every: int = 10
+    folder: Path,
+    ensemble: str,
+    steps: int,
+    dtype: str,
+    every: int = 10,
+    data: Path | None = None,
 ) -> dict[str, np.ndarray | float]:
     """Run the example on two ranks, with its output passing by; returns the thermo columns.
 
-    :param folder: receives the trajectory, a frame of which is written `every` so many steps
+    :param folder: receives the trajectory, a frame of which is written `every` so many steps, and
+        the last positions in ``final.data``
+    :param data: where to start; None: the structure of the example
     """
     folder.mkdir(parents=True, exist_ok=True)
     script = ROOT / "lammps_examples" / "water_nvt" / "in.lmp"
     command = [BIN / "mpiexec", "-n", "2", BIN / "pet-lmp", "-in", script]
     command += ["-var", "steps", str(steps), "-var", "dtype", dtype, "-var", "ensemble", ensemble]
     command += ["-var", "every", str(every)]
+    if data is not None:
+        command += ["-var", "data", str(data.resolve())]
     lines = []
     with subprocess.Popen(
         [str(word) for word in command],
