@@ -19,6 +19,7 @@ SCOPES = ("layer", "atom", "structure", "none")
 # neighbors in the construction of frames (in float64); measured on the default network.
 _PER_TOKEN = 40
 _PER_PAIR = 60
+_FRAMES_SHARE = 0.25  # of the memory, for the construction of frames
 
 
 @dataclass
@@ -50,22 +51,22 @@ class Evaluator:
         self.covariant = bool(network.hyper.properties)
 
     def frames(
-        self, environments: Environments, vectors: Tensor, numbers: int | None = None
+        self, environments: Environments, vectors: Tensor, memory: int | None = None
     ) -> FrameRows:
         """Frames of every centre.
 
         :param vectors: (n_edges, 3), angstrom, float64
-        :param numbers: how many numbers of float64 may be kept for a backward pass
+        :param memory: bytes that may be kept for a backward pass; None: as many as it takes
         """
         hyper = self.network.hyper
-        per_centre = _PER_PAIR * environments.n_neighbors**2
+        per_centre = 8 * _PER_PAIR * environments.n_neighbors**2
         rows = environment_frames(
             environments.pad(vectors),
             environments.valid,
             hyper.cutoff,
             hyper.frames,
             self.covariant,
-            None if numbers is None else max(numbers // per_centre, 1),
+            None if memory is None else max(int(_FRAMES_SHARE * memory) // per_centre, 1),
         )
         return rows.turned(self.turns)
 
@@ -95,7 +96,7 @@ class Evaluator:
                 return Evaluation(*fields.evaluate(vectors, copies, chunk))
             rows = None
             if self.scope == "layer":
-                rows = self.frames(environments, vectors, memory // 32)
+                rows = self.frames(environments, vectors, memory)
             output = self.network(
                 environments.neighborhoods(vectors), rows, swap_messages(environments, plan), chunk
             )
@@ -114,7 +115,7 @@ class Evaluator:
         memory: int,
     ) -> list[Copies]:
         if self.scope == "atom":
-            return [Copies.of_atoms(self.frames(environments, vectors, memory // 32))]
+            return [Copies.of_atoms(self.frames(environments, vectors, memory))]
         pooled, axial = pooled_frames(
             environments.pad(vectors),
             environments.valid,

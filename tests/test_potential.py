@@ -33,10 +33,53 @@ def test_ecse_is_exact_for_any_weights(any_checkpoint, water_box, molecule, rota
         assert changes.max() < 1e-10
 
 
-@pytest.mark.parametrize("name", ["CO2", "H2", "C2H2", "CH4", "O"])
-def test_ecse_is_exact_in_degenerate_environments(potential, rotations, name):
-    atoms = Atoms("O", [[0, 0, 0]]) if name == "O" else build_molecule(name)
+def patch_with_adatom():
+    """A square lattice of carbon with one oxygen above a site, another far above."""
+    sites = [[1.6 * i, 1.6 * j, 0.0] for i in range(4) for j in range(4)]
+    return Atoms("C16O2", [*sites, [1.6, 1.6, 1.4], [3.2, 1.6, 3.3]])
+
+
+def near_line(offset):
+    return Atoms("OCO", [[-1.16, 0, 0], [0, offset, 0], [1.17, 0, 0]])
+
+
+DEGENERATE = {
+    "one atom": Atoms("O", [[0, 0, 0]]),
+    "two atoms": build_molecule("H2"),
+    "two far atoms": Atoms("OH", [[0, 0, 0], [0, 0, 3.4]]),
+    "two molecules of two far atoms": Atoms("OHOH", [[0, 0, 0], [0, 0, 3.4], [9, 0, 0], [9, 2, 2]]),
+    "linear": build_molecule("CO2"),
+    "linear, four": build_molecule("C2H2"),
+    "off line by 1e-3": near_line(1e-3),
+    "off line by 1e-6": near_line(1e-6),
+    "off line by 0.2": near_line(0.2),
+    "square": Atoms("CO4", [[0, 0, 0], [1.3, 0, 0], [-1.3, 0, 0], [0, 1.3, 0], [0, -1.3, 0]]),
+    "tetrahedron": build_molecule("CH4"),
+    "adatom": patch_with_adatom(),
+}
+
+
+@pytest.mark.parametrize("atoms", DEGENERATE.values(), ids=DEGENERATE.keys())
+def test_ecse_is_exact_in_degenerate_environments(any_checkpoint, rotations, atoms):
+    potential = Potential(any_checkpoint, dtype="float64")
     assert worst_change(potential, atoms, rotations[:5]).max() < 1e-10
+
+
+@pytest.mark.parametrize("atoms", DEGENERATE.values(), ids=DEGENERATE.keys())
+def test_forces_in_degenerate_environments(potential, atoms):
+    """Along a random direction, which leaves the symmetric geometry."""
+    move, step = np.random.default_rng(4).normal(size=atoms.positions.shape), 1e-5
+    moved = []
+    for sign in (-2, -1, 1, 2):
+        copy = atoms.copy()
+        copy.positions += sign * step * move
+        moved.append(copy)
+    e = [p.energy for p in potential.compute(moved)]
+    slope = (e[0] - 8 * e[1] + 8 * e[2] - e[3]) / (12 * step)
+    forces = potential.compute(atoms).forces
+    assert (forces * move).sum() == pytest.approx(
+        -slope, abs=1e-6 * max(np.abs(forces).max(), 1e-3)
+    )
 
 
 def test_float32_is_exact_to_its_precision(checkpoint, water_box, rotations):
