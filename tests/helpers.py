@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,13 @@ MODERN = Hyperparameters(
     radial_waves=4,
     # Gentle pruning, as in the shipped models: molecular dynamics must not fall over a tie.
     frames=FrameHyperparameters(pruning_fraction=0.6, pruning_width=0.4, pruning_rounds=1),
+)
+# As MODERN, but only near neighbors are the first axis of a frame: the frames of the model `water`.
+NEAREST = replace(
+    MODERN,
+    frames=FrameHyperparameters(
+        margin=0.8, axis_margin=0.5, pruning_fraction=0.3, pruning_width=0.7, pruning_rounds=1
+    ),
 )
 PAPER = Hyperparameters(
     species=(1, 6, 8),

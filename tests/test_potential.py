@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import molecule as build_molecule
 from scipy.spatial.transform import Rotation
 
-from helpers import MODERN, worst_change
+from helpers import MODERN, NEAREST, PAPER, worst_change
 from pet_driver import PetDriverError
 from pet_driver.checkpoint import random_checkpoint
 from pet_driver.potential import Potential
@@ -60,14 +60,17 @@ DEGENERATE = {
 
 
 @pytest.mark.parametrize("atoms", DEGENERATE.values(), ids=DEGENERATE.keys())
-def test_ecse_is_exact_in_degenerate_environments(any_checkpoint, rotations, atoms):
-    potential = Potential(any_checkpoint, dtype="float64")
+@pytest.mark.parametrize("hyper", [MODERN, NEAREST, PAPER], ids=["modern", "nearest", "paper"])
+def test_ecse_is_exact_in_degenerate_environments(hyper, rotations, atoms):
+    potential = Potential(random_checkpoint(hyper), dtype="float64")
     assert worst_change(potential, atoms, rotations[:5]).max() < 1e-10
 
 
 @pytest.mark.parametrize("atoms", DEGENERATE.values(), ids=DEGENERATE.keys())
-def test_forces_in_degenerate_environments(potential, atoms):
+@pytest.mark.parametrize("hyper", [MODERN, NEAREST], ids=["modern", "nearest"])
+def test_forces_in_degenerate_environments(hyper, atoms):
     """Along a random direction, which leaves the symmetric geometry."""
+    potential = Potential(random_checkpoint(hyper), dtype="float64")
     move, step = np.random.default_rng(4).normal(size=atoms.positions.shape), 1e-5
     moved = []
     for sign in (-2, -1, 1, 2):

@@ -13,7 +13,7 @@ import pytest
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
-from helpers import MODERN
+from helpers import MODERN, NEAREST
 from pet_driver.checkpoint import random_checkpoint
 from pet_driver.model import FrameHyperparameters
 from pet_driver.potential import Potential
@@ -55,6 +55,10 @@ PATHS = {
         lambda s: cluster("CHHO", [along(0, 1.1 + s), along(120, 1.1 - s), [-0.3, -0.9, 0.5]]),
         (-0.15, 0.15),
     ),
+    "a proton passes from one neighbor to another": (
+        lambda s: cluster("HOOC", [along(0, 1.25 + s), along(165, 1.25 - s), along(90, 2.0)]),
+        (-0.45, 0.45),
+    ),
     "a square loses its symmetry": (
         lambda s: cluster("COOOO", [along(90 * k, 1.3 + (s if k == 0 else 0.0)) for k in range(4)]),
         (-0.2, 0.2),
@@ -78,7 +82,7 @@ def slopes(potential, path, s):
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS.keys())
-@pytest.mark.parametrize("hyper", [MODERN, SHARP], ids=["gentle", "sharp"])
+@pytest.mark.parametrize("hyper", [MODERN, NEAREST, SHARP], ids=["gentle", "nearest", "sharp"])
 def test_forces_do_not_jump(hyper, path):
     """Where the slope changes most, look closer, until the points are 2e-10 of the path apart."""
     place, (start, end) = path
@@ -97,12 +101,17 @@ def test_forces_do_not_jump(hyper, path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("scope", "name"), [*(("layer", name) for name in PATHS), ("atom", "three in a line")]
+    ("scope", "hyper", "name"),
+    [
+        *(("layer", MODERN, name) for name in PATHS),
+        *(("layer", NEAREST, name) for name in PATHS),
+        ("atom", MODERN, "three in a line"),
+    ],
 )
-def test_energy_is_smooth_to_fourth_order(scope, name):
+def test_energy_is_smooth_to_fourth_order(scope, hyper, name):
     """Divided differences of the slope up to third order converge on the whole path."""
     place, (start, end) = PATHS[name]
-    potential = potential_of(MODERN, scope)
+    potential = potential_of(hyper, scope)
     s = np.linspace(start, end, 2049)
     values = slopes(potential, place, s)
     ratios = []

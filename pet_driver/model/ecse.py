@@ -154,7 +154,8 @@ def pairs_of(vectors: Tensor, valid: Tensor, cutoff: float, hyper: FrameHyperpar
     directions = vectors / lengths[..., None]
     sin2 = 1.0 - (directions @ directions.transpose(1, 2)) ** 2
     inner = inner_cutoff(lengths, sin2, valid, cutoff - hyper.margin, hyper)
-    made = pair_frames(lengths, directions, sin2, valid, inner, hyper)
+    axis = axis_cutoff(lengths, valid, cutoff - hyper.margin, hyper)
+    made = pair_frames(lengths, directions, sin2, valid, inner, hyper, axis)
     return Pairs(lengths, directions, valid, inner, *made)
 
 
@@ -192,6 +193,25 @@ def inner_cutoff(
     return outer + excess + hyper.margin
 
 
+def axis_cutoff(
+    lengths: Tensor, valid: Tensor, outer: float, hyper: FrameHyperparameters
+) -> Tensor | None:
+    """Radius within which a neighbor may be the first axis of a frame; None where all may, as in
+    the paper.
+
+    Smooth minimum of the distances, plus ``axis_margin``: so the nearest neighbor always counts in
+    full.
+
+    :return: (n_centres,), angstrom
+    """
+    if hyper.axis_margin is None:
+        return None
+    present = switch_off(lengths, outer, hyper.margin) * valid
+    boltzmann = present * torch.exp(hyper.beta * (outer - lengths))
+    excess = (boltzmann * (lengths - outer)).sum(1) / (1.0 + boltzmann.sum(1))
+    return outer + excess + hyper.axis_margin
+
+
 def pair_frames(
     lengths: Tensor,
     directions: Tensor,
@@ -199,11 +219,13 @@ def pair_frames(
     valid: Tensor,
     inner: Tensor,
     hyper: FrameHyperparameters,
+    axis: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Frames of all ordered pairs of neighbors inside the inner cutoff.
 
     First axis along the first neighbor, second along the normal of the plane of both.
 
+    :param axis: (n_centres,), see `axis_cutoff`
     :return: centre (n_pairs,), frames (n_pairs, 3, 3), weights (n_pairs,) of the paper, before
         pruning
     """
@@ -211,12 +233,16 @@ def pair_frames(
     start = hyper.spread - hyper.spread_width
     mask = inside[:, :, None] & inside[:, None, :] & (sin2 > start)
     mask.diagonal(dim1=1, dim2=2).fill_(False)
+    if axis is not None:
+        mask &= (lengths < axis[:, None])[:, :, None]
     centre, first, second = mask.nonzero(as_tuple=True)
     radial = switch_off(lengths, inner[:, None], hyper.margin)
     spread = sin2[centre, first, second]
     linear = (spread - start) / hyper.spread_width
     weights = radial[centre, first] * radial[centre, second]
     weights = weights * switch_on(spread, start, hyper.spread_width) * linear
+    if axis is not None:
+        weights = weights * switch_off(lengths, axis[:, None], hyper.axis_margin)[centre, first]
     e1 = directions[centre, first]
     normal = torch.linalg.cross(e1, directions[centre, second])
     e2 = normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True)

@@ -25,13 +25,16 @@ class FrameHyperparameters:
 
     ``margin`` is the paper's Delta of the radial switches (angstrom), ``beta`` the sharpness of the
     smooth minimum that sets the inner cutoff (1/angstrom), ``spread`` and ``spread_width`` the
-    window in sin^2 of the angle of a pair.
+    window in sin^2 of the angle of a pair. ``axis_margin`` (angstrom; None: as in the paper) lets
+    only neighbors little farther than the nearest be the first axis of a frame, which saves frames
+    where bonds differ from contacts.
     """
 
     margin: float = 0.15
     beta: float = 5.0
     spread: float = 0.2
     spread_width: float = 0.15
+    axis_margin: float | None = None
     axial_threshold: float = 0.5
     axial_width: float = 0.5
     axial_copies: int = 6

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,23 @@ def test_frames_are_rotations_and_weights_sum_to_one(neighbors):
     product = rows.frames.transpose(1, 2) @ rows.frames
     torch.testing.assert_close(product, identity.expand_as(product), rtol=0, atol=1e-12)
     torch.testing.assert_close(torch.linalg.det(rows.frames), torch.ones(len(rows.frames)).double())
+
+
+def test_first_axes_are_near_neighbors():
+    """Bonds at 1 angstrom are axes, contacts at 1.8 are not, though they lie within R_in."""
+    vectors = torch.tensor([[[1.0, 0, 0], [0.2, 1.0, 0], [-1.2, 0.2, 1.3], [0.1, -1.2, 1.3]]])
+    valid = torch.ones(vectors.shape[:2], dtype=torch.bool)
+    hyper = replace(HYPER, margin=1.0, pruning_rounds=0)
+    rows = environment_frames(vectors.double(), valid, 4.0, hyper)
+    fewer = environment_frames(vectors.double(), valid, 4.0, replace(hyper, axis_margin=0.4))
+    directions = torch.nn.functional.normalize(vectors[0].double(), dim=1)
+
+    def axes(found):
+        return {int((directions @ frame[:, 0]).argmax()) for frame in found.frames}
+
+    assert axes(rows) == {0, 1, 2, 3}
+    assert axes(fewer) == {0, 1}
+    assert fewer.weights.sum().item() == pytest.approx(1.0, abs=1e-14)
 
 
 def test_local_coordinates_do_not_know_the_orientation():
