@@ -3,7 +3,7 @@
 python benchmarks/ecse.py [frames] [cost] [scaling] [memory] [exactness] [size]   (default: all)
 
 Random weights in the network's default shape; the frames have the paper's constants, and in one
-more column the gentle pruning of the model `water`. Timings are ratios of runs that alternate.
+more column those of the model `water`. Timings are ratios of runs that alternate.
 """
 
 from __future__ import annotations
@@ -151,8 +151,8 @@ def cost() -> None:
             "plain, ms",
             "frames per atom",
             "cost over plain",
-            "frames (gentle)",
-            "cost (gentle)",
+            "frames (as `water`)",
+            "cost (as `water`)",
             "full-box evaluations, original protocol",
         ],
         rows,
