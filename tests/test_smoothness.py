@@ -109,19 +109,29 @@ def test_forces_do_not_jump(hyper, path):
     ],
 )
 def test_energy_is_smooth_to_fourth_order(scope, hyper, name):
-    """Divided differences of the slope up to third order converge on the whole path."""
+    """Divided differences of the slope up to third order converge.
+
+    Where they do not on the whole path, look closer around the largest third difference: a steep
+    place is resolved at last, a derivative that jumps would double the difference of the next
+    order for ever.
+    """
     place, (start, end) = PATHS[name]
     potential = potential_of(hyper, scope)
-    s = np.linspace(start, end, 2049)
-    values = slopes(potential, place, s)
-    ratios = []
-    for order in (1, 2, 3):
-        fine, coarse = (
-            np.abs(np.diff(values[::k], order)).max() / (k * (s[1] - s[0])) ** order for k in (1, 2)
-        )
-        ratios.append(fine / coarse)
-    # A derivative that jumps would double the difference of the next order.
-    assert max(ratios) < 1.3, ratios
+    ratios = [np.inf]
+    for _ in range(4):
+        s = np.linspace(start, end, 2049)
+        values = slopes(potential, place, s)
+        ratios = [
+            np.abs(np.diff(values, order)).max()
+            / np.abs(np.diff(values[::2], order)).max()
+            * 2**order
+            for order in (1, 2, 3)
+        ]
+        if max(ratios) < 1.3:
+            return
+        centre = s[np.abs(np.diff(values, 3)).argmax()]
+        start, end = centre - (end - start) / 16, centre + (end - start) / 16
+    pytest.fail(f"divided differences grow by {ratios} as points come together")
 
 
 @pytest.mark.parametrize("scope", ["layer", "atom"])
