@@ -69,7 +69,7 @@ class Potential:
         self.digest = checkpoint.digest
         self.card = checkpoint.card
         self.hyper = checkpoint.hyper
-        self.trained_scope = trained = checkpoint.hyper.scope
+        trained = checkpoint.hyper.scope
         advice = scope_advice(trained, scope, self.hyper.message_layers)
         if advice:
             warnings.warn(
