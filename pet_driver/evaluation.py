@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .exchange import SwapPlan, swap_messages
+from .exchange import EdgePlan
 from .model import PET, FrameRows, environment_frames, fixed_turns, pooled_frames
 from .receptive_fields import Copies, ReceptiveFields
 from .structure import Environments
@@ -51,18 +51,23 @@ class Evaluator:
         self.covariant = bool(network.hyper.properties)
 
     def frames(
-        self, environments: Environments, vectors: Tensor, memory: int | None = None
+        self,
+        environments: Environments,
+        vectors: Tensor,
+        memory: int | None = None,
+        roots: int | None = None,
     ) -> FrameRows:
         """Frames of every centre.
 
         :param vectors: (n_edges, 3), angstrom, float64
         :param memory: bytes that may be kept for a backward pass; None: as many as it takes
+        :param roots: of the first so many centres only
         """
         hyper = self.network.hyper
         per_centre = 8 * _PER_PAIR * environments.n_neighbors**2
         rows = environment_frames(
-            environments.pad(vectors),
-            environments.valid,
+            environments.pad(vectors)[:roots],
+            environments.valid[:roots],
             hyper.cutoff,
             hyper.frames,
             self.covariant,
@@ -74,7 +79,7 @@ class Evaluator:
         self,
         environments: Environments,
         vectors: Tensor,
-        plan: SwapPlan,
+        plan: EdgePlan,
         structure: Tensor,
         sizes: list[int],
         memory: int,
@@ -86,19 +91,23 @@ class Evaluator:
         :param sizes: number of atoms of each structure
         :param memory: bytes that may be used for what the backward pass needs
         :param chunk: most rows evaluated at a time; None chooses by memory
+        :return: of the atoms that the plan calls roots
         """
         vectors = vectors.detach().requires_grad_(True)
         chunk = chunk or self._rows_within(memory, environments.n_neighbors)
         with torch.enable_grad():
             if self.scope in ("atom", "structure"):
-                copies = self._copies(environments, vectors, structure, sizes, memory)
                 fields = ReceptiveFields(self.network, environments, plan.local_reverse())
-                return Evaluation(*fields.evaluate(vectors, copies, chunk))
+                roots = plan.n_roots
+                copies = self._copies(environments, vectors, structure, sizes, memory, roots)
+                energies, properties, gradient = fields.evaluate(vectors, copies, chunk)
+                properties = {name: x[:roots] for name, x in properties.items()}
+                return Evaluation(energies[:roots], properties, gradient)
             rows = None
             if self.scope == "layer":
                 rows = self.frames(environments, vectors, memory)
             output = self.network(
-                environments.neighborhoods(vectors), rows, swap_messages(environments, plan), chunk
+                environments.neighborhoods(vectors), rows, plan.messages(environments), chunk
             )
             (gradient,) = torch.autograd.grad(
                 output.energies.sum(), vectors, materialize_grads=True
@@ -113,9 +122,10 @@ class Evaluator:
         structure: Tensor,
         sizes: list[int],
         memory: int,
+        roots: int | None,
     ) -> list[Copies]:
         if self.scope == "atom":
-            return [Copies.of_atoms(self.frames(environments, vectors, memory))]
+            return [Copies.of_atoms(self.frames(environments, vectors, memory, roots))]
         pooled, axial = pooled_frames(
             environments.pad(vectors),
             environments.valid,

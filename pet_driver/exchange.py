@@ -1,4 +1,4 @@
-"""Swapping what the two directions of every edge carry, as an autograd function.
+"""How what edges carry gets to their other end, and how what pulls at edges gets to atoms.
 
 The swap sends the value on edge i-j to the place of edge j-i. It is its own inverse and its own
 adjoint, whether the two edges live in one process or on two ranks, so the backward pass is the same
@@ -7,37 +7,84 @@ swap again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from .model import Exchange, Hop
 from .structure import Environments
 
 
-class SwapPlan(Protocol):
-    """Knows the reversed edge of every edge."""
+class EdgePlan(ABC):
+    """What an evaluation must know of edges beyond their vectors.
 
-    def swap(self, edges: Tensor) -> Tensor:
-        """(n_edges, k) values to the values on the reversed edges, same shape; not recorded by
-        autograd.
-        """
-        ...
+    n_roots: number of atoms, the first of the centres, whose energies are wanted; None: all.
+    """
 
+    n_roots: int | None = None
+
+    @abstractmethod
+    def messages(self, environments: Environments) -> Exchange | Sequence[Hop]:
+        """How messages get from layer to layer, as `PET.forward` takes it."""
+
+    @abstractmethod
     def local_reverse(self) -> Tensor:
         """(n_edges,), index of the reversed edge of each edge, where all are in this process.
 
         :raises PetDriverError: if some are held by another rank
         """
-        ...
+
+    @abstractmethod
+    def gather(self, gradient: Tensor, vectors: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """Forces and virials of the atoms, from the gradient with respect to edge vectors.
+
+        F_i = sum_j (dE/dr_ij - dE/dr_ji) with r_ij = r_j - r_i. Each edge gives half of its virial
+        -r_ij (x) dE/dr_ij to either end, symmetrized: for plain PET the antisymmetric part is the
+        spurious torque on the box, for an exact model that of all atoms together vanishes.
+
+        :param gradient, vectors: (n_edges, 3), eV/angstrom and angstrom
+        :param centre: (n_edges,)
+        :return: (n_atoms, 3) and (n_atoms, 3, 3)
+        """
 
 
-class LocalPlan:
+class SwapPlan(EdgePlan):
+    """Knows the reversed edge of every edge, here or on another rank.
+
+    n_centres: number of atoms whose edges these are.
+    """
+
+    n_centres: int
+
+    @abstractmethod
+    def swap(self, edges: Tensor) -> Tensor:
+        """(n_edges, k) values to the values on the reversed edges, same shape; not recorded by
+        autograd.
+        """
+
+    def messages(self, environments: Environments) -> Exchange:
+        def exchange(messages: Tensor) -> Tensor:
+            return environments.pad(_Swap.apply(environments.flatten(messages), self))
+
+        return exchange
+
+    def gather(self, gradient: Tensor, vectors: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        difference = gradient - self.swap(gradient)
+        forces = gradient.new_zeros(self.n_centres, 3).index_add(0, centre, difference)
+        # r_ji = -r_ij: the half of the reversed edge needs nothing but its gradient.
+        halves = -0.5 * vectors.detach()[:, :, None] * difference[:, None, :]
+        virials = gradient.new_zeros(self.n_centres, 3, 3).index_add(0, centre, halves)
+        return forces, symmetrized(virials)
+
+
+class LocalPlan(SwapPlan):
     """All edges and their reversed edges in one process: a permutation."""
 
-    def __init__(self, reverse: Tensor) -> None:
+    def __init__(self, reverse: Tensor, n_centres: int) -> None:
         self.reverse = reverse
+        self.n_centres = n_centres
 
     def swap(self, edges: Tensor) -> Tensor:
         return edges.index_select(0, self.reverse)
@@ -57,12 +104,6 @@ class _Swap(torch.autograd.Function):
         return _Swap.apply(gradient, ctx.plan), None
 
 
-def swap_messages(environments: Environments, plan: SwapPlan) -> Callable[[Tensor], Tensor]:
-    """Exchange for `PET.forward`: padded (n_centres, n_neighbors, width) messages to those of the
-    reversed edges.
-    """
-
-    def exchange(messages: Tensor) -> Tensor:
-        return environments.pad(_Swap.apply(environments.flatten(messages), plan))
-
-    return exchange
+def symmetrized(tensors: Tensor) -> Tensor:
+    """(..., 3, 3), the mean with the transpose."""
+    return 0.5 * (tensors + tensors.transpose(-1, -2))

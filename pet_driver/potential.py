@@ -7,7 +7,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import torch
@@ -16,14 +16,19 @@ from torch import Tensor
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .devices import choose_device, free_memory
-from .domain import Domain
+from .domain import Domain, WideHaloDomain
 from .errors import PetDriverError
 from .evaluation import SCOPES, Evaluation, Evaluator, scope_advice
-from .exchange import LocalPlan, SwapPlan
+from .exchange import EdgePlan, LocalPlan
 from .model import FrameRows
-from .prediction import Prediction, forces_from, virials_from
+from .prediction import Prediction
 from .structure import Batch, Environments, System
 
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+_SMALLEST_CHUNK = 16
+HALOS = ("exchange", "wide")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -117,25 +122,44 @@ class Potential:
             if not len(system):
                 raise PetDriverError(f"structure {index} has no atoms; give at least one")
         batch = Batch.from_systems(systems, self.cutoff, self.species, self.device)
-        plan = LocalPlan(batch.reverse)
-        result = self._evaluate(
-            batch.environments, batch.vectors, plan, batch.structure, batch.sizes
-        )
-        forces = forces_from(result.gradient, plan, batch.edge_centre, len(batch.structure))
-        edge_structure = batch.structure[batch.edge_centre]
-        virials = virials_from(result.gradient, batch.vectors, edge_structure, len(systems))
+        plan = LocalPlan(batch.reverse, len(batch.structure))
+        while True:
+            try:
+                result = self._evaluate(
+                    batch.environments, batch.vectors, plan, batch.structure, batch.sizes
+                )
+                break
+            except torch.OutOfMemoryError:
+                if not self._halve_chunk(batch.environments.n_centres):
+                    raise
+        forces, virials = plan.gather(result.gradient, batch.vectors, batch.edge_centre)
         predictions = []
         ends = np.cumsum(batch.sizes)
-        for end, size, virial in zip(ends, batch.sizes, virials.cpu().numpy(), strict=True):
-            part = slice(end - size, end)
-            energies = result.energies[part].cpu().numpy()
-            found = {name: x[part].cpu().numpy() for name, x in result.properties.items()}
-            predictions.append(
-                _prediction(
-                    float(energies.sum()), energies, forces[part].cpu().numpy(), virial, found
-                ).check()
-            )
+        for end, size in zip(ends, batch.sizes, strict=True):
+            predictions.append(_prediction(result, forces, virials, slice(end - size, end)).check())
         return predictions
+
+    def open_domain(self, comm: MPI.Comm, halo: str = "exchange", skin: float = 0.5) -> Domain:
+        """One rank's share of a structure that is spread over the ranks of a communicator.
+        Collective.
+
+        :param halo: "exchange": ghosts one cutoff deep, ranks swap messages; "wide": ghosts as many
+            cutoffs deep as there are message layers, ranks repeat each other's work; the scope
+            "atom" on several ranks always takes the latter
+        :param skin: angstrom, see `RankAtoms`
+        :raises PetDriverError: if halo is unknown or the scope needs all atoms on one rank
+        """
+        if halo not in HALOS:
+            raise PetDriverError(f"halo is {halo!r}; choose one of {', '.join(HALOS)}")
+        wide = halo == "wide" or (self.scope == "atom" and comm.size > 1)
+        if self.scope == "structure" and (wide or comm.size > 1):
+            raise PetDriverError(
+                f"scope 'structure' needs all atoms on one rank, without a wide halo, and there "
+                f"are {comm.size} ranks; run on one or use scope layer"
+            )
+        if wide:
+            return WideHaloDomain(comm, self.cutoff, self.hyper.message_layers, skin)
+        return Domain(comm, self.cutoff, skin)
 
     def compute_domain(self, domain: Domain) -> Prediction:
         """Evaluate the atoms of this rank together with all other ranks of the domain's
@@ -146,21 +170,23 @@ class Potential:
 
         :raises PetDriverError: on every rank, if any rank failed
         """
-        environments, vectors, centre, plan = domain.environments(self.device)
-        one = torch.zeros(environments.n_centres, dtype=torch.long, device=self.device)
-        result = self._evaluate(environments, vectors, plan, one, [environments.n_centres])
-        forces = forces_from(result.gradient, plan, centre, environments.n_centres)
-        virial = virials_from(result.gradient, vectors, torch.zeros_like(centre), 1)[0]
-        totals = domain.total(np.append(virial.cpu().numpy().ravel(), float(result.energies.sum())))
-        prediction = _prediction(
-            float(totals[9]),
-            result.energies.cpu().numpy(),
-            forces.cpu().numpy(),
-            totals[:9].reshape(3, 3),
-            {name: x.cpu().numpy() for name, x in result.properties.items()},
-        )
-        with domain.agreement():
-            return prediction.check()
+        while True:
+            n_centres = 0
+            try:
+                with domain.evaluation(self.hyper.message_layers):
+                    environments, vectors, centre = domain.environments(self.device)
+                    n_centres = environments.n_centres
+                    one = torch.zeros(n_centres, dtype=torch.long, device=self.device)
+                    result = self._evaluate(environments, vectors, domain, one, [n_centres])
+                    forces, virials = domain.gather(result.gradient, vectors, centre)
+                    prediction = _prediction(result, forces, virials, slice(None)).check()
+                break
+            except torch.OutOfMemoryError:
+                if not self._halve_chunk(domain.largest(n_centres)):
+                    raise
+        totals = domain.total(np.append(prediction.virial.ravel(), prediction.energy))
+        prediction.virial, prediction.energy = totals[:9].reshape(3, 3), float(totals[9])
+        return prediction
 
     def frames(self, structures: Atoms | Sequence[Atoms]) -> FrameRows:
         """Frames and weights of every environment, (centre, frame) pairs sorted by centre."""
@@ -173,32 +199,16 @@ class Potential:
         self,
         environments: Environments,
         vectors: Tensor,
-        plan: SwapPlan,
+        plan: EdgePlan,
         structure: Tensor,
         sizes: list[int],
     ) -> Evaluation:
-        """Energies in eV with the baseline, gradient in eV/angstrom, all in float64.
-
-        Out of memory on a GPU, the chunk is halved and the evaluation repeated.
-        """
-        while True:
-            memory = int(self.memory_share * free_memory(self.device))
-            try:
-                result = self._evaluator.evaluate(
-                    environments, vectors, plan, structure, sizes, memory, self.chunk
-                )
-                break
-            except torch.OutOfMemoryError:
-                rows = self.chunk or environments.n_centres
-                if rows <= 16:
-                    raise
-                self.chunk = rows // 2
-                torch.cuda.empty_cache()
-                warnings.warn(
-                    f"out of memory on {self.device}: going on with chunks of {self.chunk}",
-                    stacklevel=2,
-                )
-        baseline = self._baseline[environments.centre_species]
+        """Energies in eV with the baseline, gradient in eV/angstrom, all in float64."""
+        memory = int(self.memory_share * free_memory(self.device))
+        result = self._evaluator.evaluate(
+            environments, vectors, plan, structure, sizes, memory, self.chunk
+        )
+        baseline = self._baseline[environments.centre_species[: plan.n_roots]]
         properties = {
             name: x.to(torch.float64) * self._property_scales.get(name, 1.0)
             for name, x in result.properties.items()
@@ -208,6 +218,22 @@ class Potential:
             properties,
             result.gradient * self._scale,
         )
+
+    def _halve_chunk(self, rows: int) -> bool:
+        """After running out of memory; False if nothing is left to halve.
+
+        :param rows: a bound on what was evaluated at a time
+        """
+        rows = min(self.chunk or rows, rows)
+        if rows <= _SMALLEST_CHUNK:
+            return False
+        self.chunk = rows // 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        warnings.warn(
+            f"out of memory on {self.device}: going on with chunks of {self.chunk}", stacklevel=3
+        )
+        return True
 
 
 def load_model(
@@ -230,14 +256,16 @@ def load_model(
     return Potential(load_checkpoint(name), device, dtype, scope, chunk, extra_rotations, parity)
 
 
-def _prediction(
-    energy: float,
-    energies: np.ndarray,
-    forces: np.ndarray,
-    virial: np.ndarray,
-    found: dict[str, np.ndarray],
-) -> Prediction:
-    """With covariant outputs sorted by rank."""
-    vectors = {name: x for name, x in found.items() if x.ndim == 2}
-    tensors = {name: x for name, x in found.items() if x.ndim == 3}
-    return Prediction(energy, energies, forces, virial, vectors, tensors)
+def _prediction(result: Evaluation, forces: Tensor, virials: Tensor, atoms: slice) -> Prediction:
+    """Of some atoms, with covariant outputs sorted by rank."""
+    energies, virials = result.energies[atoms].cpu().numpy(), virials[atoms].cpu().numpy()
+    found = {name: x[atoms].cpu().numpy() for name, x in result.properties.items()}
+    return Prediction(
+        float(energies.sum()),
+        energies,
+        forces[atoms].cpu().numpy(),
+        virials.sum(axis=0),
+        virials,
+        {name: x for name, x in found.items() if x.ndim == 2},
+        {name: x for name, x in found.items() if x.ndim == 3},
+    )

@@ -169,7 +169,7 @@ class ReceptiveFields:
 
         def exchange(outgoing: Tensor) -> Tensor:
             flat = outgoing.reshape(-1, outgoing.shape[-1]).index_select(0, source.view(-1))
-            return flat.view(*source.shape, -1) * valid[..., None]
+            return flat.view(*source.shape, flat.shape[1]) * valid[..., None]
 
         return Hop(torch.searchsorted(before, after), exchange)
 

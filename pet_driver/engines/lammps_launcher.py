@@ -6,6 +6,7 @@ Takes LAMMPS' own options. Example: ``mpiexec -n 2 pet-lmp -in in.lmp -var steps
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,22 +44,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _launch(world: MPI.Comm, create: type[lammps], words: list[str]) -> int:
+    from ..domain import NodePlace
     from .lammps_script import Script
 
+    def show_warning(message: Warning | str, *_: object) -> None:
+        if world.rank == 0:
+            _say(f"warning: {message}")
+
+    warnings.showwarning = show_warning
     lmp = None
     status, sentence = 0, ""
+    place = NodePlace.find(world)
     try:
         script, options = _split(words)
         # Defined for every script, so that it finds its data file from wherever it is run.
         options += ["-var", "script_folder", str(Path(script).parent)]
         lmp = create(cmdargs=options, comm=world)
-        status = Script(lmp, lmp.get_mpi_comm() or world).run(script)
+        status = Script(lmp, lmp.get_mpi_comm() or world, place).run(script)
     except PetDriverError as error:
         status, sentence = 2, str(error)
-    except Exception as error:  # LAMMPS raises plain Exception, with its own message, on all ranks
-        if type(error).__name__ == "MPIAbortException":
-            _say(error)
+    except Exception as error:
+        if type(error) is not Exception:
+            # Not known to be on all ranks: MPIAbortException of LAMMPS, or a mistake of ours.
+            _say(f"rank {world.rank}: {type(error).__name__}: {error}")
             world.Abort(2)
+        # LAMMPS raises plain Exception, with its own message, on all ranks.
         status, sentence = 2, " ".join(str(error).split())
     if sentence and (lmp is None or lmp.get_mpi_comm() is None or lmp.get_mpi_comm().rank == 0):
         _say(sentence)

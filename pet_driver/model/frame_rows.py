@@ -33,6 +33,17 @@ class FrameRows:
         """Number of frames of each centre, (n_centres,)."""
         return torch.bincount(self.centre, minlength=self.n_centres)
 
+    def select(self, some: Tensor) -> FrameRows:
+        """The rows of some of the centres, which are counted anew.
+
+        :param some: (n_kept,), ascending
+        """
+        place = torch.full((self.n_centres,), -1, device=some.device)
+        place[some] = torch.arange(len(some), device=some.device)
+        centre = place[self.centre]
+        kept = torch.nonzero(centre >= 0).view(-1)
+        return FrameRows(centre[kept], self.frames[kept], self.weights[kept], len(some))
+
     def turned(self, turns: Tensor) -> FrameRows:
         """Every frame multiplied by each of the matrices, which share its weight.
 

@@ -149,6 +149,7 @@ class PET(nn.Module):
             if hops is not None:
                 keep = hops[k].keep
                 tokens, outputs = tokens.select(keep), [x.select(keep) for x in outputs]
+                rows = rows.select(keep) if isinstance(rows, FrameRows) else rows
                 kinds, neighbor_kinds, messages, node, outgoing = (
                     x.index_select(0, keep)
                     for x in (kinds, neighbor_kinds, messages, node, outgoing)

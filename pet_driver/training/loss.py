@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..exchange import LocalPlan, swap_messages
+from ..exchange import LocalPlan
 from ..model import PET, environment_frames
 from ..structure import Batch
 from .options import FitOptions
@@ -47,7 +47,8 @@ def predict(
     :param sample: draw one frame per centre and layer with this generator; None averages over all
     :param differentiable: keep the graph, for forces in the loss
     """
-    environments, plan = batch.environments, LocalPlan(batch.reverse)
+    environments = batch.environments
+    plan = LocalPlan(batch.reverse, environments.n_centres)
     vectors = batch.vectors.detach().requires_grad_(True)
     neighborhoods = environments.neighborhoods(vectors)
     rows = None
@@ -61,7 +62,7 @@ def predict(
     all_frames = rows is not None and sample is None
     if rows is not None and sample is not None:
         rows = functools.partial(rows.sample, sample)
-    output = network(neighborhoods, rows, swap_messages(environments, plan), spread=all_frames)
+    output = network(neighborhoods, rows, plan.messages(environments), spread=all_frames)
     per_atom = output.energies.to(torch.float64)
     (gradient,) = torch.autograd.grad(per_atom.sum(), vectors, create_graph=differentiable)
     difference = gradient - gradient.index_select(0, plan.reverse)

@@ -175,15 +175,16 @@ def test_keywords_of_the_pair_style(run_lammps, model_file, checkpoint, water_bo
 
     box = SMALL.format(a=9.0)
     text = script(model_file, steps=0, box=box).replace("dtype float64", "dtype float64 scope atom")
-    row = succeeded(run_lammps(text, 1))[0]
     positions = [[0.3, 0.3, 0.3], [1.1, 0.8, 0.4], [4.7, 0.9, 0.2]]
     atoms = Atoms("OHH", positions, cell=[9.0] * 3, pbc=True)
     with pytest.warns(UserWarning, match="trained with scope 'layer'"):
         expected = Potential(checkpoint, scope="atom", dtype="float64").compute(atoms)
-    assert row[2] == pytest.approx(expected.energy, rel=1e-10)
-    result = run_lammps(text, 2)
+    for ranks in (1, 2):
+        row = succeeded(run_lammps(text, ranks))[0]
+        assert row[2] == pytest.approx(expected.energy, rel=1e-10)
+    result = run_lammps(text.replace("scope atom", "scope structure"), 2)
     assert result.returncode == 2
-    assert "needs all atoms on one rank, there are 2" in result.stderr
+    assert "needs all atoms on one rank" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
-from .errors import PetDriverError
+from ..errors import PetDriverError
+from .transport import PeerFailedError
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -20,19 +22,26 @@ def agree(comm: MPI.Comm, error: Exception | None) -> None:
     Collective.
 
     :raises PetDriverError: if any rank failed
+    :raises torch.OutOfMemoryError: on every rank, if that was the error
     """
     from mpi4py import MPI
 
-    first = comm.allreduce(comm.rank if error is not None else comm.size, op=MPI.MIN)
-    if first == comm.size:
+    # A rank that only heard of a failure has nothing to say, unless nobody else does.
+    place = comm.rank + comm.size * isinstance(error, PeerFailedError)
+    first = comm.allreduce(2 * comm.size if error is None else place, op=MPI.MIN)
+    if first == 2 * comm.size:
         return
-    sentence = (
-        f"{error}" if isinstance(error, PetDriverError) else f"{type(error).__name__}: {error}"
+    first %= comm.size
+    memory, sentence = comm.bcast(
+        (isinstance(error, torch.OutOfMemoryError), _sentence(error)), root=first
     )
-    sentence = comm.bcast(sentence, root=first)
     if comm.size > 1:
         sentence = f"rank {first}: {sentence}"
-    raise PetDriverError(sentence) from error
+    raise (torch.OutOfMemoryError if memory else PetDriverError)(sentence) from error
+
+
+def _sentence(error: Exception | None) -> str:
+    return f"{error}" if isinstance(error, PetDriverError) else f"{type(error).__name__}: {error}"
 
 
 def owners(comm: MPI.Comm, local_ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
