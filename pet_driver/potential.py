@@ -179,7 +179,8 @@ class Potential:
                     one = torch.zeros(n_centres, dtype=torch.long, device=self.device)
                     result = self._evaluate(environments, vectors, domain, one, [n_centres])
                     forces, virials = domain.gather(result.gradient, vectors, centre)
-                    prediction = _prediction(result, forces, virials, slice(None)).check()
+                    prediction = _prediction(result, forces, virials, slice(None))
+                    prediction.check(domain.local_ids)
                 break
             except torch.OutOfMemoryError:
                 if not self._halve_chunk(domain.largest(n_centres)):

@@ -47,17 +47,20 @@ class Prediction:
             )
         return outputs[name].sum(axis=0)
 
-    def check(self) -> Prediction:
+    def check(self, names: np.ndarray | None = None) -> Prediction:
         """Itself.
 
+        :param names: (n_atoms,), what the atoms are called; None: their index, from 0
         :raises PetDriverError: if a number is not finite
         """
         finite = np.isfinite(self.energies)
         for values in (self.forces, *self.vectors.values(), *self.tensors.values()):
             finite &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
         if not finite.all():
+            first = int(np.argmin(finite))
+            name = f"{first} (counted from 0)" if names is None else f"{names[first]}"
             raise PetDriverError(
-                f"the result for atom {int(np.argmin(finite))} (counted from 0) is not finite; "
+                f"the result for atom {name} is not finite; "
                 "look at the geometry around it, the structure is far outside of what the model "
                 "was trained for"
             )

@@ -65,7 +65,7 @@ class RankAtoms(EdgePlan):
         """
         with self.watch.measure("neighbor lists"):
             with self.agreement():
-                check_finite(positions)
+                check_finite(positions, names=ids)
             if self._any(self._is_stale(ids, species, positions, n_local)):
                 with self.agreement():
                     _check_unique(ids[:n_local])
@@ -75,6 +75,11 @@ class RankAtoms(EdgePlan):
                 self._reference = positions.copy()
                 self._rebuild(positions)
             self._take(positions)
+
+    @property
+    def local_ids(self) -> np.ndarray:
+        """(n_local,), ids of the rank's own atoms."""
+        return self._ids[: self.n_local]
 
     @abstractmethod
     def environments(self, device: torch.device) -> tuple[Environments, Tensor, Tensor]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 _INPUT_FLAGS = ("-in", "-i")
+_PARTITION_FLAGS = ("-partition", "-p")
 _USAGE = (
     "usage: [mpiexec -n N] pet-lmp -in FILE [-var NAME VALUE ...] [-log FILE] "
     "[-screen FILE] [-partition ...]"
@@ -83,7 +84,10 @@ def _split(words: list[str]) -> tuple[str, list[str]]:
     if not places or places[0] + 1 >= len(words):
         raise PetDriverError("no input script is named; add `-in FILE`")
     place = places[0]
-    return words[place + 1], words[:place] + words[place + 2 :]
+    partitioned = any(word in _PARTITION_FLAGS for word in words)
+    # With replicas LAMMPS wants to know of the script too; it is not the one who executes it.
+    options = words if partitioned else words[:place] + words[place + 2 :]
+    return words[place + 1], list(options)
 
 
 def _say(sentence: object) -> None:

@@ -120,7 +120,16 @@ class PetPair:
         self.tally = Tally(self.domain)
 
     def finish_run(self) -> None:
-        """After it: where the time went."""
+        """After it: where the time went.
+
+        :raises PetDriverError: on every rank, if an evaluation failed; the structure is kept in a
+            file
+        """
+        if self.error is not None:
+            step = self.lmp.extract_global("ntimestep")
+            dump = f"failed_step_{step}.lammpstrj"
+            self.lmp.command(f"write_dump all custom {dump} id type x y z modify sort id")
+            raise PetDriverError(f"{self.error}; for the structure see {dump}")
         lines = self.tally.lines(time.perf_counter() - self._start)
         if self.tally.evaluations:
             for line in lines:

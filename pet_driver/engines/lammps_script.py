@@ -115,8 +115,6 @@ class Script:
 
     def _lammps(self, line: str) -> None:
         self.lmp.command(line)
-        if self.pair is not None and self.pair.error is not None:
-            raise self.pair.error
 
     def _expand(self, word: str) -> str:
         return self.lmp.expand(word) if "$" in word else word
@@ -222,7 +220,7 @@ class Script:
             return
         text = self._text
         self.pair.start_run()
-        self._lammps(text)
+        self.lmp.command(text)
         self.pair.finish_run()
 
 

@@ -41,15 +41,19 @@ class System:
         return len(self.numbers)
 
 
-def check_finite(positions: np.ndarray, cell: np.ndarray | None = None) -> None:
+def check_finite(
+    positions: np.ndarray, cell: np.ndarray | None = None, names: np.ndarray | None = None
+) -> None:
     """
     :param positions: (n_atoms, 3)
+    :param names: (n_atoms,), what the atoms are called; None: their index, from 0
     :raises PetDriverError: if a coordinate or a cell component is NaN or infinite
     """
     bad = np.nonzero(~np.isfinite(positions).all(axis=1))[0]
     if bad.size:
+        name = f"{bad[0]} (counted from 0)" if names is None else f"{names[bad[0]]}"
         raise PetDriverError(
-            f"the position of atom {bad[0]} (counted from 0) is {positions[bad[0]].tolist()}; "
+            f"the position of atom {name} is {positions[bad[0]].tolist()}; "
             "look at the step before it, the dynamics has become unstable or the file is damaged"
         )
     if cell is not None and not np.isfinite(cell).all():

@@ -3,61 +3,9 @@
 import numpy as np
 import pytest
 from ase import Atoms
+from lammps_runs import dumped, script, succeeded
 
-from helpers import ROOT
-from pet_driver import PetDriverError
-from pet_driver.domain import Domain
 from pet_driver.engines.lammps_script import join_lines, split_words
-
-DATA = ROOT / "lammps_examples" / "water_nvt" / "water.data"
-SCRIPT = """
-units {units}
-{box}
-timestep {timestep}
-pair_style pet {model} dtype float64
-pair_coeff * * {elements}
-velocity all create 300.0 4928459 mom yes rot no dist gaussian loop all
-fix integrate all {integrate}
-thermo 1
-thermo_style custom step temp pe press pxx pyy pzz pxy pxz pyz
-thermo_modify format float %.14g
-dump atoms all custom {every} dump.*.txt id x y z fx fy fz
-dump_modify atoms sort id format float %.14g
-{commands}
-run {steps}
-"""
-
-
-def script(model_file, **changes):
-    values = {
-        "units": "metal",
-        "box": f"read_data {DATA}",
-        "timestep": "0.0005",
-        "model": model_file,
-        "elements": "H O",
-        "integrate": "nvt temp 300.0 300.0 0.05",
-        "steps": 20,
-        "commands": "",
-    }
-    values.update(changes)
-    return SCRIPT.format(**values, every=max(values["steps"], 1))
-
-
-def thermo(output):
-    """Numbers of the thermo output, one row a step."""
-    lines = output.splitlines()
-    start = next(k for k, line in enumerate(lines) if line.split()[:2] == ["Step", "Temp"])
-    end = next(k for k, line in enumerate(lines) if line.startswith("Loop time"))
-    return np.array([[float(x) for x in line.split()] for line in lines[start + 1 : end]])
-
-
-def dumped(folder, step):
-    return np.loadtxt(folder / f"dump.{step}.txt", skiprows=9)
-
-
-def succeeded(result):
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
-    return thermo(result.stdout)
 
 
 def test_ranks_agree_with_each_other_and_with_ase(
@@ -222,40 +170,3 @@ def test_lines_of_a_script_are_joined():
     text = 'fix a all &\n nve # note\nprint """one\ntwo"""\nrun 1'
     assert [split_words(line)[0] for line in join_lines(text)] == ["fix", "print", "run"]
     assert split_words("fix a all   nve # note") == ["fix", "a", "all", "nve"]
-
-
-def unrolled(atoms, reach):
-    """A periodic box as an engine hands it out: ids, positions of atoms and then of ghosts."""
-    n = len(atoms)
-    shifts = np.array(list(np.ndindex(5, 5, 5))) - 2
-    shifts = shifts[np.abs(shifts).any(axis=1)]
-    ghosts = (atoms.positions[None] + (shifts @ atoms.cell.array)[:, None]).reshape(-1, 3)
-    near = np.linalg.norm(ghosts[:, None] - atoms.positions[None], axis=2).min(axis=1) < reach
-    ids = np.concatenate([np.arange(n), np.tile(np.arange(n), len(shifts))[near]])
-    return ids, np.concatenate([atoms.positions, ghosts[near]])
-
-
-def test_domain_of_one_process_equals_the_potential(potential, small_box):
-    mpi = pytest.importorskip("mpi4py.MPI", exc_type=ImportError)
-    n = len(small_box)
-    ids, positions = unrolled(small_box, potential.cutoff + 0.6)
-    kinds = np.searchsorted(potential.species, small_box.numbers[ids])
-    domain = Domain(mpi.COMM_SELF, potential.cutoff)
-    domain.update(ids, kinds, positions, n)
-    found, expected = potential.compute_domain(domain), potential.compute(small_box)
-    assert found.energy == pytest.approx(expected.energy, rel=1e-12)
-    np.testing.assert_allclose(found.forces, expected.forces, atol=1e-11)
-    np.testing.assert_allclose(found.virial, expected.virial, atol=1e-10)
-    assert domain.rebuilds == 1
-    domain.update(ids, kinds, positions + 0.01, n)
-    assert domain.rebuilds == 1
-
-
-def test_ghosts_that_do_not_reach_are_noticed(potential, small_box):
-    mpi = pytest.importorskip("mpi4py.MPI", exc_type=ImportError)
-    ids, positions = unrolled(small_box, potential.cutoff + 0.6)
-    kept = np.arange(len(ids)) < len(small_box) + 60
-    kinds = np.searchsorted(potential.species, small_box.numbers[ids])
-    domain = Domain(mpi.COMM_SELF, potential.cutoff)
-    with pytest.raises(PetDriverError, match="comm_modify cutoff"):
-        domain.update(ids[kept], kinds[kept], positions[kept], len(small_box))
