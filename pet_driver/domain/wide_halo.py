@@ -38,6 +38,10 @@ class WideHaloDomain(RankAtoms):
         super().__init__(comm, cutoff, skin / depth)
         self.depth = depth
 
+    @property
+    def n_centres(self) -> int:
+        return len(self._centres)
+
     def environments(self, device: torch.device) -> tuple[Environments, Tensor, Tensor]:
         kept = self._kept
         i, j = self._centre[kept], self._neighbor[kept]

@@ -39,10 +39,10 @@ def opening(potential: Potential, domain: RankAtoms, elements: list[str]) -> lis
 
 def distribution(domain: RankAtoms, n_ghosts: int) -> str:
     """Atoms and ghosts of the ranks, fewest, mean and most. Collective."""
-    counts = np.array(domain.comm.allgather((domain.n_local, n_ghosts)))
+    counts = np.array(domain.comm.allgather((domain.n_local, n_ghosts, domain.n_centres)))
     words = [
         f"{name} {column.min()} / {column.mean():.0f} / {column.max()}"
-        for name, column in zip(("atoms", "ghosts"), counts.T, strict=True)
+        for name, column in zip(("atoms", "ghosts", "evaluated"), counts.T, strict=True)
     ]
     return f"per rank, fewest / mean / most: {', '.join(words)}"
 

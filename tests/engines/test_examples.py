@@ -1,20 +1,24 @@
 """The examples, run as their READMEs say, with the shipped model."""
 
+import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from helpers import ROOT, environment, program
 
-EXAMPLE = ROOT / "lammps_examples" / "water_nvt"
+EXAMPLES = ROOT / "lammps_examples"
 
 
-def run_water(folder, ranks, *variables):
+def run_example(name, folder, ranks, *variables):
+    """The table of thermodynamic output."""
     pytest.importorskip("mpi4py", exc_type=ImportError)
     command = [program("mpiexec"), "-n", str(ranks), program("pet-lmp")]
-    command += ["-in", str(EXAMPLE / "in.lmp"), "-log", "none", *variables]
+    command += ["-in", str(EXAMPLES / name / "in.lmp"), "-log", "none", *variables]
     result = subprocess.run(
         command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=500
     )
@@ -22,13 +26,11 @@ def run_water(folder, ranks, *variables):
     lines = [line.split() for line in result.stdout.splitlines()]
     start = next(k for k, words in enumerate(lines) if words[:2] == ["Step", "Temp"])
     end = next(k for k, words in enumerate(lines) if words[:2] == ["Loop", "time"])
-    trajectory = (folder / "water.lammpstrj").read_text().splitlines()
-    last = np.array([line.split() for line in trajectory[-192:]], dtype=float)
-    return np.array(lines[start + 1 : end], dtype=float), last
+    return np.array(lines[start + 1 : end], dtype=float)
 
 
 def test_water_runs(tmp_path):
-    table, _ = run_water(tmp_path, 2, "-var", "steps", "10")
+    table = run_example("water_nvt", tmp_path, 2, "-var", "steps", "10")
     assert table[:, 0].tolist() == [0, 10]
     assert 200 < table[1, 1] < 400
 
@@ -40,10 +42,55 @@ def test_water_is_the_same_on_one_rank_and_on_two(tmp_path):
     for ranks in (1, 2):
         folder = tmp_path / str(ranks)
         folder.mkdir()
-        tables[ranks], ends[ranks] = run_water(folder, ranks, *variables)
+        tables[ranks] = run_example("water_nvt", folder, ranks, *variables)
+        trajectory = (folder / "water.lammpstrj").read_text().splitlines()
+        ends[ranks] = np.array([line.split() for line in trajectory[-192:]], dtype=float)
     np.testing.assert_allclose(tables[2][0], tables[1][0], rtol=1e-9)
     np.testing.assert_allclose(tables[2][-1], tables[1][-1], rtol=1e-6)
     np.testing.assert_allclose(ends[2][:, 2:], ends[1][:, 2:], rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_ice_breathes_the_same_on_one_rank_and_on_two(tmp_path):
+    """A triclinic cell at constant pressure: 100 steps on both, a picosecond on two."""
+    variables = ["-var", "dtype", "float64", "-var", "steps"]
+    one = run_example("ice_npt", tmp_path, 1, *variables, "100")
+    two = run_example("ice_npt", tmp_path, 2, *variables, "2000")
+    np.testing.assert_allclose(two[0], one[0], rtol=1e-9, atol=1e-7)
+    volume = 4
+    np.testing.assert_allclose(two[:11, volume], one[:11, volume], rtol=1e-7)
+    energy, conserved = two[:, 2], two[:, -1]
+    assert np.ptp(energy) > 0.3
+    slope = np.polyfit(np.linspace(0.0, 1.0, len(conserved)), conserved, 1)[0]
+    assert abs(slope) < 0.1
+    assert np.ptp(conserved) < 0.1
+
+
+def test_script_for_a_cluster_launches(tmp_path):
+    """With a stand-in for SLURM's launcher, which is not here: it starts two ranks."""
+    launcher = tmp_path / "srun"
+    launcher.write_text(
+        f'#!/bin/bash\nwhile [[ $1 == --* ]]; do shift; done\nexec {program("mpiexec")} -n 2 "$@"\n'
+    )
+    launcher.chmod(0o755)
+    folder = EXAMPLES / "cluster"
+    result = subprocess.run(
+        ["bash", str(folder / "cpu.sbatch")],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "VENV": str(Path(sys.executable).parent.parent),
+            "SLURM_CPUS_PER_TASK": "1",
+            "SLURM_SUBMIT_DIR": str(folder),
+            "STEPS": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert result.returncode == 0, result.stdout[-1500:] + result.stderr
+    assert "ranks: 2 on cpu, threads each: 1" in result.stdout
 
 
 @pytest.mark.slow

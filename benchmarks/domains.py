@@ -1,0 +1,195 @@
+"""Liquid water on one rank and on two: parallel efficiency, exchange against wide halo, and what
+this lets one expect of more ranks.
+
+python benchmarks/domains.py [--atoms 192 648 2592 5184] [--repeats 2]
+
+One thread per rank. Runs that are compared alternate; the figures are medians over the repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.io.lammpsdata import write_lammps_data
+from make_water_box import length, thermal_water
+
+from pet_driver.checkpoint import load_checkpoint
+from pet_driver.progress import Progress
+
+BIN = Path(sys.executable).parent
+# molecules a side of the cube, and how often it is repeated
+BOXES = {192: (4, (1, 1, 1)), 648: (6, (1, 1, 1)), 2592: (6, (2, 2, 1)), 5184: (6, (2, 2, 2))}
+ATOM_EVALUATIONS = 16_000  # about as many per run
+SCRIPT = """
+units metal
+read_data water.data
+timestep 0.0005
+pair_style pet water dtype float32 halo {halo} self_test no
+pair_coeff * * H O
+velocity all create 300 1
+fix integrate all nve
+run 1
+run {steps}
+"""
+# Of a cluster, assumed: seconds per message and per byte between nodes, and per stage of a sum.
+MESSAGE, BYTE, STAGE = 5e-6, 1.0 / 5e9, 5e-6
+COLLECTIVES = 4  # per step
+FLUCTUATION = 0.5  # of the work of a rank, times the root of its number of atoms
+
+
+@dataclass
+class Timing:
+    """One run: seconds per step, shares of it, atoms evaluated on the busiest rank, MB per step."""
+
+    step: float
+    model: float
+    exchange: float
+    lists: float
+    rest: float
+    evaluated: int
+    megabytes: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--atoms", type=int, nargs="+", choices=list(BOXES), default=list(BOXES))
+    parser.add_argument("--repeats", type=int, default=2)
+    options = parser.parse_args()
+    cases = [(1, "exchange"), (2, "exchange"), (2, "wide")]
+    timings: dict[tuple[int, int, str], list[Timing]] = {}
+    runs = len(options.atoms) * len(cases) * options.repeats
+    with tempfile.TemporaryDirectory() as scratch, Progress("runs", runs) as progress:
+        for n_atoms in options.atoms:
+            folder = Path(scratch) / str(n_atoms)
+            write_box(folder, n_atoms)
+            for _ in range(options.repeats):
+                for ranks, halo in cases:
+                    timing = run(folder, ranks, halo, max(ATOM_EVALUATIONS // n_atoms, 2))
+                    timings.setdefault((n_atoms, ranks, halo), []).append(timing)
+                    progress.advance(f"{n_atoms} atoms, {ranks} ranks, {halo}")
+    medians = {case: median(found) for case, found in timings.items()}
+    report(options.atoms, medians)
+    predict(options.atoms, medians)
+
+
+def write_box(folder: Path, n_atoms: int) -> None:
+    """Thermal water, from a classical model."""
+    per_side, repeats = BOXES[n_atoms]
+    folder.mkdir()
+    positions = thermal_water(per_side, 5.0)
+    atoms = Atoms("OHH" * per_side**3, positions, cell=[length(per_side)] * 3, pbc=True).repeat(
+        repeats
+    )
+    write_lammps_data(folder / "water.data", atoms, specorder=["H", "O"], masses=True)
+
+
+def run(folder: Path, ranks: int, halo: str, steps: int) -> Timing:
+    """The last of two runs of pet-lmp; the first warms up."""
+    (folder / "in.lmp").write_text(SCRIPT.format(halo=halo, steps=steps))
+    command = [BIN / "mpiexec", "-n", str(ranks), BIN / "pet-lmp", "-in", "in.lmp", "-log", "none"]
+    result = subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        sys.exit(f"pet-lmp ended with code {result.returncode}:\n{result.stdout}{result.stderr}")
+    number = r"([\d.e+-]+)"
+    pattern = rf"{number} evaluations in {number} s: model {number} %, exchange {number} %, "
+    pattern += rf"neighbor lists {number} %, LAMMPS {number} %"
+    count, seconds, *shares = map(float, re.findall(pattern, result.stdout)[-1])
+    evaluated = re.search(r"evaluated \d+ / \d+ / (\d+)", result.stdout)[1]
+    sent = re.findall(rf"{number} MB sent per step", result.stdout)[-1]
+    return Timing(seconds / count, *shares, int(evaluated), float(sent))
+
+
+def median(found: list[Timing]) -> Timing:
+    columns = zip(*(vars(timing).values() for timing in found), strict=True)
+    return Timing(*(statistics.median(column) for column in columns))
+
+
+def report(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> None:
+    print("\nms per step with one thread per rank; shares of the time on two ranks with exchange\n")
+    print("| atoms | 1 rank | 2 ranks | efficiency | model | exchange | lists | LAMMPS |")
+    print("|---|---|---|---|---|---|---|---|")
+    for n in sizes:
+        one, two = medians[n, 1, "exchange"], medians[n, 2, "exchange"]
+        print(
+            f"| {n} | {1e3 * one.step:.0f} | {1e3 * two.step:.0f} "
+            f"| {100 * one.step / two.step / 2:.0f} % | {two.model:.1f} % | {two.exchange:.1f} % "
+            f"| {two.lists:.1f} % | {two.rest:.1f} % |"
+        )
+    print("\nTwo ranks, exchange against a halo of as many cutoffs as there are layers\n")
+    print("| atoms | time, wide / exchange | atoms evaluated per rank | MB sent per step |")
+    print("|---|---|---|---|")
+    for n in sizes:
+        swap, wide = medians[n, 2, "exchange"], medians[n, 2, "wide"]
+        print(
+            f"| {n} | {wide.step / swap.step:.2f} | {wide.evaluated} / {swap.evaluated} "
+            f"| {wide.megabytes:.3g} / {swap.megabytes:.3g} |"
+        )
+    for n in sizes:
+        one = medians[n, 1, "exchange"]
+        over = 100 * (100 - one.model) / one.model
+        print(f"\nGlue on one rank, {n} atoms: {over:.1f} % over the time of the model", end="")
+    print()
+
+
+def predict(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> None:
+    """Efficiency of many ranks with cubic domains, from what was measured on two.
+
+    time = atoms * t + 5 exchanges * (26 messages * (m + M) + bytes * B) + collectives * log2(P) * S
+    where t and m, our own time per message, are measured here, and M, B, S are a network's.
+    """
+    checkpoint = load_checkpoint("water")
+    layers = checkpoint.hyper.message_layers
+    exchanges = 2 * (layers - 1) + 1
+    largest = max(sizes)
+    edge = (largest / 0.1002) ** (1 / 3)
+    per_atom = medians[largest, 1, "exchange"].step / largest
+    two = medians[largest, 2, "exchange"]
+    # Two domains share two planes; each sends half of the bytes across both.
+    per_area = two.megabytes * 1e6 / (2 * 2 * edge**2)
+    small = medians[min(sizes), 2, "exchange"]
+    own = small.step * small.exchange / 100 / (exchanges + COLLECTIVES)
+    print(
+        f"\nA model of more ranks: {1e3 * per_atom:.2f} ms per atom, {per_area:.0f} bytes per "
+        f"square angstrom of boundary and step, {1e6 * own:.0f} us of our own per exchange (all "
+        "measured here); "
+        f"cubic domains with 26 neighbors, {1e6 * MESSAGE:.0f} us per message and 5 GB/s between "
+        f"nodes, {1e6 * STAGE:.0f} us per stage of a collective, work per rank that varies by "
+        f"{FLUCTUATION:g} / sqrt(atoms), of which the slowest rank counts (all assumed)\n"
+    )
+    print("| atoms per rank | 64 ranks: efficiency | 4096 ranks: efficiency |")
+    print("|---|---|---|")
+    for n in (50, 200, 1000, 5000):
+        cells = []
+        for ranks in (64, 4096):
+            side = (n / 0.1002) ** (1 / 3)
+            ideal = n * per_atom
+            work = ideal * (1 + FLUCTUATION * math.sqrt(2 * math.log(ranks) / n))
+            traffic = 6 * side**2 * per_area * BYTE + exchanges * (own + 26 * MESSAGE)
+            collective = COLLECTIVES * math.log2(ranks) * STAGE
+            cells.append(f"{100 * ideal / (work + traffic + collective):.0f} %")
+        print(f"| {n} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    np.seterr(all="raise")
+    main()
