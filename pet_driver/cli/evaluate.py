@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..errors import PetDriverError
 from .model_options import add_model_options, load, read_structures
 
 
@@ -27,9 +28,13 @@ def run(options: argparse.Namespace) -> None:
     from ..engines.ase import attach_results
     from ..progress import Progress
 
+    if options.batch < 1:
+        raise PetDriverError(f"--batch is {options.batch}; give at least 1")
+    if not options.output.parent.is_dir():
+        raise PetDriverError(f"there is no folder {options.output.parent}; make it first")
     potential = load(options)
     frames = read_structures(options.structures)
-    size = max(options.batch, 1)
+    size = options.batch
     with Progress("evaluating", len(frames)) as progress:
         for start in range(0, len(frames), size):
             part = frames[start : start + size]

@@ -58,13 +58,16 @@ def load(options: argparse.Namespace) -> Potential:
 def read_structures(path: Path) -> list[Atoms]:
     """All structures of a file.
 
-    :raises PetDriverError: if there is no such file, or ASE cannot read it
+    :raises PetDriverError: if there is no such file, ASE cannot read it, or nothing is in it
     """
     import ase.io
 
     try:
-        return ase.io.read(path, index=":")
+        frames = ase.io.read(path, index=":")
     except FileNotFoundError as error:
         raise PetDriverError(f"there is no file {path}; give the structures to evaluate") from error
     except Exception as error:  # ASE's readers raise anything
         raise PetDriverError(f"{path} cannot be read as structures: {error}") from error
+    if not frames:
+        raise PetDriverError(f"{path} holds no structure; give at least one")
+    return frames

@@ -107,6 +107,53 @@ def test_bad_input(tmp_path, model_file, capsys, model, atoms, options, sentence
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "sentence"),
+    [
+        ("", [], "cannot be read as structures"),
+        ("not a structure\n", [], "cannot be read as structures"),
+        ("0\n\n", [], "has no atoms"),
+        ("2\n\nO 0 0 0\nH nan 0 0\n", [], "the position of atom 1 (counted from 0)"),
+        ("2\n\nO 0 0 0\nH 0 0 0.01\n", [], "0.01 angstrom apart"),
+        ("1\n\nO 0 0 0\n", ["--extra-rotations", "-2"], "extra_rotations is -2"),
+        ("1\n\nO 0 0 0\n", ["--scope", "globe"], "scope is 'globe'"),
+    ],
+    ids=["empty", "text", "no atoms", "nan", "close", "rotations", "scope"],
+)
+@pytest.mark.parametrize("verb", ["eval", "check"])
+def test_bad_structures(tmp_path, model_file, capsys, verb, text, options, sentence):
+    source = tmp_path / "in.xyz"
+    source.write_text(text)
+    target = ["-o", str(tmp_path / "o.xyz")] if verb == "eval" else []
+    assert main([verb, str(model_file), str(source), *target, *options]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "o.xyz").exists()
+
+
+def test_models_that_are_none(tmp_path, model_file, capsys):
+    whole = model_file.read_bytes()
+    for name, content in {
+        "text.safetensors": b"no model at all",
+        "half.safetensors": whole[: len(whole) // 2],
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        assert main(["info", str(tmp_path / name)]) == 2
+        error = capsys.readouterr().err
+        assert name in error
+        assert error.count("\n") == 1
+
+
+def test_eval_needs_a_folder_to_write_to(tmp_path, model_file, molecule, capsys):
+    ase.io.write(tmp_path / "in.xyz", molecule, format="extxyz")
+    arguments = ["eval", str(model_file), str(tmp_path / "in.xyz"), "-o"]
+    assert main([*arguments, str(tmp_path / "nowhere" / "o.xyz")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    assert main([*arguments, str(tmp_path / "o.xyz"), "--batch", "0"]) == 2
+    assert "--batch is 0" in capsys.readouterr().err
+
+
 def test_ipi_needs_one_address(tmp_path, model_file, molecule, capsys):
     ase.io.write(tmp_path / "init.xyz", molecule, format="extxyz")
     assert main(["ipi", str(model_file), "--template", str(tmp_path / "init.xyz")]) == 2
