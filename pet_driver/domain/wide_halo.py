@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from ..errors import PetDriverError
-from ..exchange import symmetrized
 from ..model import Hop
 from ..structure import Environments, check_distances
 from .ghost_owners import GhostOwners
+from .narrowing import Narrowing, hops_from_local
 from .rank_atoms import RankAtoms, pairs_within
 
 if TYPE_CHECKING:
@@ -40,52 +40,34 @@ class WideHaloDomain(RankAtoms):
 
     @property
     def n_centres(self) -> int:
-        return len(self._centres)
+        depths = self._hops(self._near_centre, self._near_neighbor, self.depth - 1)
+        return int((depths < self.depth).sum())
 
     def environments(self, device: torch.device) -> tuple[Environments, Tensor, Tensor]:
-        kept = self._kept
-        i, j = self._centre[kept], self._neighbor[kept]
-        check_distances(self._lengths, self._ids[i], self._ids[j])
-        place = np.full(len(self._ids) + 1, -1)
-        place[self._centres] = np.arange(len(self._centres))
-        centre = place[i]
-        environments = Environments.from_edges(
-            centre, self._species[self._centres], self._species[j], device
+        check_distances(self._lengths, self._ids[self._near_centre], self._ids[self._near_neighbor])
+        self._narrowing = narrowing = Narrowing(
+            self.n_local,
+            self.depth,
+            self._species,
+            self._near_centre,
+            self._near_neighbor,
+            self._vectors,
+            device,
         )
-        # Atoms at the two ends of every edge, for the forces; centres come before others nowhere.
-        self._ends = tuple(torch.as_tensor(x, device=device) for x in (i, j))
-        edge = np.full(len(self._centre) + 1, -1)
-        edge[kept] = np.arange(len(kept))
-        self._reverse = torch.as_tensor(edge[self._listed_reverse[kept]], device=device)
-        vectors = torch.as_tensor(self._vectors, device=device)
-        return environments, vectors, torch.as_tensor(centre, device=device)
+        return narrowing.environments, narrowing.vectors, narrowing.dense_centre
 
     def announce(self, message_layers: int) -> None:  # noqa: ARG002 (nothing between layers)
         self.transport.announce([(self._owners.send_counts, self._owners.receive_counts)])
 
     def messages(self, environments: Environments) -> list[Hop]:
-        depths = torch.as_tensor(self._depths[self._centres], device=environments.slots.device)
-        slots = torch.zeros_like(environments.valid, dtype=torch.long).view(-1)
-        slots[environments.slots] = environments.slots[self._reverse]
-        slots = slots.view_as(environments.valid)
-        hops = []
-        before = torch.arange(environments.n_centres, device=slots.device)
-        for layers_left in range(self.depth - 1, 0, -1):
-            after = torch.nonzero(depths < layers_left).view(-1)
-            hops.append(_hop(before, after, slots, environments.valid))
-            before = after
-        return hops
+        return self._narrowing.messages(environments)
 
     def local_reverse(self) -> Tensor:
-        # Atoms in the outermost shell have no edges here; nobody listens to them.
-        return self._reverse.clamp(min=0)
+        return self._narrowing.local_reverse()
 
-    def gather(self, gradient: Tensor, vectors: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
-        i, j = self._ends
-        halves = symmetrized(-0.5 * vectors.detach()[:, :, None] * gradient[:, None, :]).flatten(1)
-        atoms = gradient.new_zeros(len(self._ids), 12)
-        atoms = atoms.index_add(0, i, torch.cat([gradient, halves], dim=1))
-        atoms = atoms.index_add(0, j, torch.cat([-gradient, halves], dim=1))
+    def gather(self, gradient: Tensor, vectors: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        forces, virials = self._narrowing.gather(gradient, vectors, centre)
+        atoms = torch.cat([forces, virials.flatten(1)], dim=1)
         local = self._owners.bring_home(atoms, self.transport)
         return local[:, :3], local[:, 3:].reshape(-1, 3, 3)
 
@@ -105,10 +87,8 @@ class WideHaloDomain(RankAtoms):
         reach = self.cutoff + self.skin
         i, j = pairs_within(positions, reach)
         self._centre, self._neighbor = i, j
-        self._listed_reverse = np.empty(len(i), dtype=np.int64)
-        self._listed_reverse[np.lexsort((i, j))] = np.arange(len(i))
         lengths = np.linalg.norm(positions[j] - positions[i], axis=1)
-        depths = self._hops_from_local(i, j, self.depth)
+        depths = self._hops(i, j, self.depth)
         ghosts = np.nonzero(depths[self.n_local :] <= self.depth)[0] + self.n_local
         self._owners = GhostOwners.find(self.comm, self._ids, self.n_local, ghosts)
         if self._whole(lengths, reach):
@@ -127,7 +107,7 @@ class WideHaloDomain(RankAtoms):
         radius as the atom itself, on all ranks. Collective.
         """
         near = lengths < radius
-        depths = self._hops_from_local(self._centre[near], self._neighbor[near], self.depth - 1)
+        depths = self._hops(self._centre[near], self._neighbor[near], self.depth - 1)
         counts = [
             np.bincount(self._centre[lengths < r], minlength=len(self._ids))
             for r in (radius - _ROUNDING, radius, radius + _ROUNDING)
@@ -142,36 +122,8 @@ class WideHaloDomain(RankAtoms):
         vectors = positions[self._neighbor] - positions[self._centre]
         lengths = np.linalg.norm(vectors, axis=1)
         near = lengths < self.cutoff
-        self._depths = self._hops_from_local(
-            self._centre[near], self._neighbor[near], self.depth - 1
-        )
-        self._centres = np.nonzero(self._depths < self.depth)[0]
-        self._kept = np.nonzero(near & (self._depths[self._centre] < self.depth))[0]
-        self._vectors, self._lengths = vectors[self._kept], lengths[self._kept]
+        self._near_centre, self._near_neighbor = self._centre[near], self._neighbor[near]
+        self._vectors, self._lengths = vectors[near], lengths[near]
 
-    def _hops_from_local(self, i: np.ndarray, j: np.ndarray, most: int) -> np.ndarray:
-        """(n_atoms,), number of edges between each atom and the nearest local one; ``most + 1``
-        where there are more."""
-        depths = np.full(len(self._ids), most + 1)
-        depths[: self.n_local] = 0
-        for depth in range(most):
-            reached = j[depths[i] == depth]
-            depths[reached] = np.minimum(depths[reached], depth + 1)
-        return depths
-
-
-def _hop(before: Tensor, after: Tensor, reversed_slots: Tensor, valid: Tensor) -> Hop:
-    """
-    :param before, after: centres of this layer and of the next, ascending
-    :param reversed_slots: (n_centres, n_neighbors), flat slot of the reversed edge
-    """
-    width = valid.shape[1]
-    slots, present = reversed_slots[after], valid[after]
-    slots = torch.where(present, slots, after[:, None] * width)
-    source = torch.searchsorted(before, slots // width) * width + slots % width
-
-    def exchange(outgoing: Tensor) -> Tensor:
-        flat = outgoing.reshape(-1, outgoing.shape[-1]).index_select(0, source.view(-1))
-        return flat.view(*source.shape, flat.shape[1]) * present[..., None]
-
-    return Hop(torch.searchsorted(before, after), exchange)
+    def _hops(self, centre: np.ndarray, neighbor: np.ndarray, most: int) -> np.ndarray:
+        return hops_from_local(len(self._ids), self.n_local, centre, neighbor, most)

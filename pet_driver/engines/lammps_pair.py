@@ -45,6 +45,8 @@ class PetPair:
     :param comm: its communicator
     :param style: what the script asks for
     :param place: of this rank on its node
+    :param launched: whether `pet-lmp` runs the script, and can end it with a sentence; otherwise an
+        error ends the whole job at once
     :raises PetDriverError: on every rank, if the arguments are wrong or the model cannot be loaded
     """
 
@@ -162,14 +164,13 @@ class PetPair:
         except PetDriverError as error:
             self.error = PetDriverError(f"step {step}: {error}")
             self.lmp.force_timeout()
-            if self.partitioned:  # other replicas may wait for this one
-                self._abort(f"{self.error}")
+            if self.partitioned or not self.launched:  # other replicas may wait for this one
+                self._abort(f"{self.error}" if self.comm.rank == 0 else "")
         except BaseException as error:
             self._abort(f"rank {self.comm.rank}, step {step}: {error!r}")
 
     def _abort(self, sentence: str) -> None:
-        print(f"pet-lmp: {sentence}", file=sys.stderr, flush=True)
-        self.comm.Abort(2)
+        abort(self.comm, sentence)
 
     def _compute(self, n_local: int, forces: np.ndarray) -> None:
         ids, kinds, positions = self._atoms(n_local)
@@ -238,6 +239,15 @@ class PetPair:
         lib.lammps_fix_external_set_virial_peratom(
             handle, name, pointers.ctypes.data_as(ctypes.POINTER(number))
         )
+
+
+def abort(comm: MPI.Comm, sentence: str) -> None:
+    """End all ranks at once, with exit code 2; an empty sentence leaves it to another rank."""
+    if sentence:
+        print(f"pet-driver: {sentence}", file=sys.stderr, flush=True)
+    else:
+        time.sleep(1.0)  # for the other one to speak first
+    comm.Abort(2)
 
 
 def _energy_unit(units: str) -> float:
