@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .devices import choose_device, free_memory
-from .domain import Domain, WideHaloDomain
+from .domain import Domain, Narrowing, WideHaloDomain
 from .errors import PetDriverError
 from .evaluation import SCOPES, Evaluation, Evaluator, scope_advice
 from .exchange import EdgePlan, LocalPlan
@@ -181,6 +181,7 @@ class Potential:
                     forces, virials = domain.gather(result.gradient, vectors, centre)
                     prediction = _prediction(result, forces, virials, slice(None))
                     prediction.check(domain.local_ids)
+                    prediction.edge_gradients = result.gradient.cpu().numpy()
                 break
             except torch.OutOfMemoryError:
                 if not self._halve_chunk(domain.largest(n_centres)):
@@ -188,6 +189,27 @@ class Potential:
         totals = domain.total(np.append(prediction.virial.ravel(), prediction.energy))
         prediction.virial, prediction.energy = totals[:9].reshape(3, 3), float(totals[9])
         return prediction
+
+    def compute_edges(self, plan: Narrowing) -> tuple[np.ndarray, np.ndarray]:
+        """Evaluate atoms whose edges an engine has listed itself.
+
+        :return: energies of the local atoms, (n_local,), eV, and the gradient of their sum with
+            respect to the vectors of the edges that the plan uses, (n_used, 3), eV/angstrom
+        :raises PetDriverError: for results that are not finite
+        """
+        n_centres = plan.environments.n_centres
+        one = torch.zeros(n_centres, dtype=torch.long, device=self.device)
+        while True:
+            try:
+                result = self._evaluate(plan.environments, plan.vectors, plan, one, [n_centres])
+                break
+            except torch.OutOfMemoryError:
+                if not self._halve_chunk(n_centres):
+                    raise
+        forces, virials = plan.gather(result.gradient, plan.vectors, plan.dense_centre)
+        local = slice(plan.n_roots)
+        prediction = _prediction(result, forces[local], virials[local], slice(None)).check()
+        return prediction.energies, result.gradient.cpu().numpy()
 
     def frames(self, structures: Atoms | Sequence[Atoms]) -> FrameRows:
         """Frames and weights of every environment, (centre, frame) pairs sorted by centre."""

@@ -16,7 +16,8 @@ class Prediction:
     energy: eV, of the whole system; energies: (n_atoms,), eV; forces: (n_atoms, 3), eV/angstrom;
     virial: (3, 3), -dE/dstrain = sum r (x) f, eV, symmetric, of the whole system; virials:
     (n_atoms, 3, 3), each edge's share given to its two ends in equal parts; vectors, tensors:
-    (n_atoms, 3) and (n_atoms, 3, 3) by name, for the covariant outputs that the model has.
+    (n_atoms, 3) and (n_atoms, 3, 3) by name, for the covariant outputs that the model has;
+    edge_gradients: (n_edges, 3), dE/dr_ij, of a domain's edges only.
     """
 
     energy: float
@@ -27,6 +28,7 @@ class Prediction:
     vectors: dict[str, np.ndarray] = field(default_factory=dict)
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     uncertainty: np.ndarray | None = None
+    edge_gradients: np.ndarray | None = None
 
     def stress(self, volume: float) -> np.ndarray:
         """(3, 3) eV/angstrom^3, the sign of ASE.

@@ -1,8 +1,9 @@
 """MPI: one rank's share of a structure, and what ranks tell each other."""
 
 from .domain import Domain
+from .narrowing import Narrowing
 from .node import NodePlace
 from .ranks import agree
 from .wide_halo import WideHaloDomain
 
-__all__ = ["Domain", "NodePlace", "WideHaloDomain", "agree"]
+__all__ = ["Domain", "Narrowing", "NodePlace", "WideHaloDomain", "agree"]

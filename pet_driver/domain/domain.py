@@ -35,6 +35,13 @@ class Domain(RankAtoms, SwapPlan):
     def n_centres(self) -> int:
         return self.n_local
 
+    @property
+    def edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Centre and neighbor of the edges evaluated, (n_edges,) each, indices into local atoms and
+        ghosts.
+        """
+        return self.plan.centre[self._active], self.plan.neighbor[self._active]
+
     def environments(self, device: torch.device) -> tuple[Environments, Tensor, Tensor]:
         plan, active = self.plan, self._active
         centre, neighbor = plan.centre[active], plan.neighbor[active]

@@ -22,6 +22,7 @@ from .lammps_options import PairStyle
 from .lammps_pair import PetPair, abort
 
 if TYPE_CHECKING:
+    from lammps import lammps
     from mpi4py import MPI
 
 # By address of the LAMMPS instance: its functions know of each other through it alone.
@@ -37,9 +38,7 @@ def pet_attach(instance: int, text: str) -> None:
 
     An error ends the job with one sentence and exit code 2.
     """
-    from lammps import lammps
-
-    lmp = lammps(ptr=instance)
+    lmp = _instance(instance)
     comm = lmp.get_mpi_comm()
     try:
         _attach(lmp, comm, instance, text)
@@ -56,7 +55,33 @@ def pet_report(instance: int, _flags: int = 0) -> None:
         pair.report()
 
 
-def _attach(lmp: object, comm: MPI.Comm, instance: int, text: str) -> None:
+def pet_register(instance: int) -> None:
+    """Let the models of `pair_style mliap unified FILE 0` exchange messages between ranks."""
+    from .lammps_mliap import register
+
+    register(_instance(instance))
+
+
+def _instance(address: int) -> lammps:
+    from mpi4py import MPI
+
+    try:
+        from lammps import lammps
+
+        return lammps(ptr=address)
+    except Exception as error:  # the module says in many ways that it belongs to another LAMMPS
+        import lammps as module
+
+        abort(
+            MPI.COMM_WORLD,
+            f"the Python module lammps of {module.__file__} does not go with this LAMMPS "
+            f"({error}); "
+            "put the folder of the module that was installed with it first in PYTHONPATH",
+        )
+        raise
+
+
+def _attach(lmp: lammps, comm: MPI.Comm, instance: int, text: str) -> None:
     from mpi4py import MPI
 
     def show_warning(message: Warning | str, *_: object) -> None:

@@ -11,6 +11,8 @@ from ase.data import atomic_numbers
 from ..errors import PetDriverError
 from ..structure import species_indices
 
+# Energy of the unit style per eV; lengths are angstrom in both. LAMMPS' own constant for real.
+ENERGY_UNITS = {"metal": 1.0, "real": 23.060549}
 FIX_ID = "pet_driver"  # of the fix through which forces get into LAMMPS
 _OVERLAY = "hybrid/overlay"
 

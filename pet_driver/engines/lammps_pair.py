@@ -22,7 +22,7 @@ from ..domain import NodePlace, agree
 from ..errors import PetDriverError
 from ..potential import Potential, load_model
 from ..prediction import Prediction
-from .lammps_options import FIX_ID, PairStyle, type_species
+from .lammps_options import ENERGY_UNITS, FIX_ID, PairStyle, type_species
 from .lammps_report import Tally, distribution, opening
 from .lammps_self_test import box_of, compare_with_one_rank
 
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     from lammps import lammps
     from mpi4py import MPI
 
-# Energy of the unit style per eV; lengths are angstrom in both. LAMMPS' own constant for real.
-ENERGY_UNITS = {"metal": 1.0, "real": 23.060549}
 _VOIGT = ([0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2])  # LAMMPS' order: xx yy zz xy xz yz
-_MEMORY_SHARE = 0.4  # of the free memory, for all ranks of a node together
+MEMORY_SHARE = 0.4  # of the free memory, for all ranks of a node together
 
 
 class PetPair:
@@ -74,7 +72,7 @@ class PetPair:
             self.energy_unit = _energy_unit(lmp.extract_global("units"))
             device = device_of_rank(options.pop("device", "cpu"), place.rank)
             self.potential: Potential = load_model(style.model, device, **options)
-            self.potential.memory_share = _MEMORY_SHARE / place.size
+            self.potential.memory_share = MEMORY_SHARE / place.size
         except Exception as caught:  # whatever it is, the other ranks must learn of it
             error = caught
         agree(comm, error)
@@ -266,8 +264,8 @@ def abort(comm: MPI.Comm, sentence: str) -> None:
     """End all ranks at once, with exit code 2; an empty sentence leaves it to another rank."""
     if sentence:
         print(f"pet-driver: {sentence}", file=sys.stderr, flush=True)
-    else:
-        time.sleep(1.0)  # for the other one to speak first
+    # For the sentence to get through the launcher, which drops what it holds when a job is aborted.
+    time.sleep(0.3 if sentence else 1.5)
     comm.Abort(2)
 
 

@@ -9,7 +9,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-python=${1:-$root/.venv/bin/python}
+python=$(realpath -s "${1:-$root/.venv/bin/python}")
 prefix=${PET_LAMMPS:-${XDG_CACHE_HOME:-$HOME/.cache}/pet-driver/lammps}
 suite=${PET_LAMMPS_SUITE:-sid}
 site=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
