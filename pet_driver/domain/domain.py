@@ -35,13 +35,6 @@ class Domain(RankAtoms, SwapPlan):
     def n_centres(self) -> int:
         return self.n_local
 
-    @property
-    def edges(self) -> tuple[np.ndarray, np.ndarray]:
-        """Centre and neighbor of the edges evaluated, (n_edges,) each, indices into local atoms and
-        ghosts.
-        """
-        return self.plan.centre[self._active], self.plan.neighbor[self._active]
-
     def environments(self, device: torch.device) -> tuple[Environments, Tensor, Tensor]:
         plan, active = self.plan, self._active
         centre, neighbor = plan.centre[active], plan.neighbor[active]
@@ -97,9 +90,10 @@ class Domain(RankAtoms, SwapPlan):
         near = self._near_local(positions, reach)
         i, j = pairs_within(positions[near], reach)
         mine = i < self.n_local
-        edges = near[i[mine]], near[j[mine]]
+        i, j = near[i[mine]], near[j[mine]]
+        vectors = positions[j] - positions[i]
         self.plan = HaloPlan.build(
-            self.comm, self._ids, positions, edges, self.n_local, self.cutoff, self.skin
+            self.comm, self._ids, self.n_local, (i, j), vectors, self.cutoff, self.skin
         )
         self._usable_skin = self.plan.skin
 

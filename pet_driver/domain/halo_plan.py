@@ -36,7 +36,7 @@ class HaloPlan:
     the reversed edge, -1 where another rank holds it; send, receive: (n_remote,), the edges whose
     values are sent, in the order in which they are, and those whose values arrive, likewise;
     counts: (n_ranks,), rows exchanged with each rank; skin: angstrom, how far beyond the cutoff all
-    edges are known.
+    edges are known; paired: (n_edges,), which of the edges given they are.
     """
 
     centre: np.ndarray
@@ -46,26 +46,28 @@ class HaloPlan:
     receive: np.ndarray
     counts: np.ndarray
     skin: float
+    paired: np.ndarray
 
     @classmethod
     def build(
         cls,
         comm: MPI.Comm,
         ids: np.ndarray,
-        positions: np.ndarray,
-        edges: tuple[np.ndarray, np.ndarray],
         n_local: int,
+        edges: tuple[np.ndarray, np.ndarray],
+        vectors: np.ndarray,
         cutoff: float,
         skin: float,
     ) -> HaloPlan:
         """Collective.
 
+        :param ids: (n_local + n_ghosts,)
         :param edges: (n_edges,) each, centre and neighbor of all pairs within ``cutoff + skin``
             whose centre is local, sorted
+        :param vectors: (n_edges, 3), from centre to neighbor, angstrom
         :raises PetDriverError: on every rank, if the ghosts do not reach as far as the cutoff
         """
         i, j = edges
-        vectors = positions[j] - positions[i]
         cross = np.nonzero(j >= n_local)[0]
         owner = owners(comm, ids[:n_local], ids[j[cross]])
         _check_owners(comm, ids[j[cross]], owner)
@@ -88,7 +90,7 @@ class HaloPlan:
         reverse[receive[here]] = send[here]
         send, receive = send[~here], receive[~here]
         counts = np.bincount(holder[send], minlength=comm.size)
-        return cls(i, j, reverse, send, receive, counts, usable)
+        return cls(i, j, reverse, send, receive, counts, usable, np.nonzero(known)[0])
 
 
 def _check_owners(comm: MPI.Comm, ids: np.ndarray, owner: np.ndarray) -> None:

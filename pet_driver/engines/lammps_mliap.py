@@ -21,9 +21,10 @@ from ase.data import chemical_symbols
 
 from ..checkpoint import load_checkpoint
 from ..devices import device_of_rank
-from ..domain import Narrowing, NodePlace
+from ..domain import Narrowing, NodePlace, PairDomain
 from ..errors import PetDriverError
 from ..potential import Potential
+from .lammps_mliap_data import Pairs, check_interface, exchanged_ids, hand_over, is_kokkos
 from .lammps_options import ENERGY_UNITS
 from .lammps_pair import MEMORY_SHARE, abort
 
@@ -100,17 +101,13 @@ class PetUnified:
     # -- one step --
 
     def _compute(self, data: Any) -> None:  # noqa: ANN401
-        if "kokkos" in type(data).__module__:
-            raise PetDriverError(
-                "pair_style mliap/kk is not supported; run without `-sf kk`, or use pet-lmp"
-            )
-        potential = self._load()
-        unit = ENERGY_UNITS[self.units]
+        potential = self._load(data)
         lists_ghosts = data.natomneigh > data.nlistatoms
+        pairs = Pairs(data)
         if lists_ghosts or potential.hyper.message_layers == 1:
-            energies, gradient = self._from_pairs(data, lists_ghosts)
-        elif _registered:
-            energies, gradient = self._with_exchange(data, _registered[0])
+            energies, gradient = self._from_pairs(pairs, lists_ghosts)
+        elif _registered or is_kokkos(data):
+            energies, gradient = self._with_exchange(pairs, data)
         else:
             raise PetDriverError(
                 "a model of several message layers must know of ghosts: end the line with "
@@ -118,75 +115,80 @@ class PetUnified:
                 f"{self._wide_cutoff():.2f}`, or call pet_register in the script "
                 "(lammps_examples/ml_iap)"
             )
-        data.energy = float(energies.sum()) * unit
-        if data.nlistatoms:
-            data.eatoms = np.ascontiguousarray(energies[data.iatoms[: data.nlistatoms]]) * unit
-        if data.npairs:
-            data.update_pair_forces(gradient * unit)
+        unit = ENERGY_UNITS[self.units]
+        hand_over(data, energies * unit, gradient * unit)
 
-    def _from_pairs(
-        self,
-        data: Any,  # noqa: ANN401
-        lists_ghosts: bool,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _from_pairs(self, pairs: Pairs, lists_ghosts: bool) -> tuple[np.ndarray, np.ndarray]:
         """Energies (n_local,) and gradient (n_pairs, 3), from the pairs alone."""
-        pairs = _Pairs(data)
-        plan = pairs.narrowing(self._potential)
+        potential = self._potential
+        plan = Narrowing(
+            pairs.n_local,
+            potential.hyper.message_layers,
+            pairs.species,
+            pairs.centre,
+            pairs.neighbor,
+            pairs.vectors,
+            potential.device,
+        )
         if lists_ghosts and not self._tested:
             self._tested = True
-            self._check_ghosts(plan, pairs)
-        found, slopes = self._potential.compute_edges(plan)
+            self._check_ghosts(plan)
+        found, slopes = potential.compute_edges(plan)
         return pairs.spread(found), pairs.per_pair(slopes, plan.used)
 
     def _with_exchange(
         self,
+        pairs: Pairs,
         data: Any,  # noqa: ANN401
-        lmp: lammps,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The same, with messages of other ranks."""
+        from mpi4py import MPI
+
         if self._domain is None:
-            self._domain = self._potential.open_domain(lmp.get_mpi_comm())
-        pairs = _Pairs(data)
-        count = len(pairs.seen)
-        extract = lmp.numpy.extract_atom
-        ids = np.array(extract("id", nelem=count), dtype=np.int64).ravel()[pairs.seen]
-        positions = np.array(extract("x", nelem=count, dim=3), dtype=np.float64)[pairs.seen]
-        self._domain.update(ids, pairs.species, positions, pairs.n_local)
+            comm = _registered[0].get_mpi_comm() if _registered else MPI.COMM_WORLD
+            self._domain = PairDomain(comm, self._potential.cutoff)
+        ids = exchanged_ids(data) if is_kokkos(data) else _listed_ids(_registered[0], data.ntotal)
+        used = self._domain.update_pairs(
+            ids[pairs.seen],
+            pairs.species,
+            pairs.n_local,
+            (pairs.centre, pairs.neighbor),
+            pairs.vectors,
+        )
         if not self._tested:
             self._tested = True
             self._domain.self_test(self._potential.device)
         prediction = self._potential.compute_domain(self._domain)
-        used = pairs.find(*self._domain.edges)
-        slopes = prediction.edge_gradients[used >= 0]
-        return pairs.spread(prediction.energies), pairs.per_pair(slopes, used[used >= 0])
+        slopes = pairs.per_pair(prediction.edge_gradients, used)
+        return pairs.spread(prediction.energies), slopes
 
     # -- once --
 
-    def _load(self) -> Potential:
+    def _load(self, data: Any) -> Potential:  # noqa: ANN401
         if self._potential is None:
             from mpi4py import MPI
 
+            check_interface(data)
             place = NodePlace.find(MPI.COMM_WORLD)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what there is to say was said at the export
-                self._potential = load_stub(self, place)
+                self._potential = _load_model(self, place)
         return self._potential
 
     def _wide_cutoff(self) -> float:
         layers = self._potential.hyper.message_layers
         return layers * self._potential.cutoff + _SKIN
 
-    def _check_ghosts(self, plan: Narrowing, pairs: _Pairs) -> None:
+    def _check_ghosts(self, plan: Narrowing) -> None:
         """Every environment of a ghost must be that of some atom on some rank; on the first step.
 
         :raises PetDriverError: if one is not: its neighbors are beyond the reach of the ghosts
         """
         from mpi4py import MPI
 
-        marks = pairs.marks(plan)
-        known = np.concatenate(MPI.COMM_WORLD.allgather(marks[: pairs.n_local]))
-        ghosts = marks[pairs.n_local :]
-        known = known[np.lexsort(known.T[::-1])]
+        marks = _marks(plan)
+        known = np.concatenate(MPI.COMM_WORLD.allgather(marks[: plan.n_roots]))
+        ghosts = marks[plan.n_roots :]
         lonely = 0
         for mark in np.unique(ghosts, axis=0):
             alike = known[(known[:, :2] == mark[:2]).all(axis=1)]
@@ -198,85 +200,26 @@ class PetUnified:
             )
 
 
-class _Pairs:
-    """The pairs that LAMMPS has listed, as edges sorted by centre, without atoms of type NULL.
-
-    seen: (n_total,), whether the model sees the atom; species: of these; n_local: of these.
+def _marks(plan: Narrowing) -> np.ndarray:
+    """(n_centres, 4): element, number of neighbors, sum and sum of squares of their distances, of
+    the environments that are evaluated.
     """
-
-    def __init__(self, data: Any) -> None:  # noqa: ANN401
-        elements = np.array(data.elems, dtype=np.int64) if data.ntotal else np.zeros(0, np.int64)
-        self.seen = elements >= 0
-        self.species = elements[self.seen]
-        self.n_all_local = data.nlocal
-        self.n_local = int(self.seen[: data.nlocal].sum())
-        self.n_pairs = data.npairs
-        place = np.cumsum(self.seen) - 1
-        if data.npairs:
-            i, j = place[data.pair_i], place[data.pair_j]
-            vectors = np.array(data.rij)
-        else:
-            i = j = np.zeros(0, dtype=np.int64)
-            vectors = np.zeros((0, 3))
-        self.order = np.lexsort((j, i))
-        self.centre, self.neighbor = i[self.order], j[self.order]
-        self.vectors = vectors[self.order]
-
-    def narrowing(self, potential: Potential) -> Narrowing:
-        """How the potential evaluates them."""
-        return Narrowing(
-            self.n_local,
-            potential.hyper.message_layers,
-            self.species,
-            self.centre,
-            self.neighbor,
-            self.vectors,
-            potential.device,
-        )
-
-    def spread(self, energies: np.ndarray) -> np.ndarray:
-        """Of the atoms seen to those of all local atoms."""
-        spread = np.zeros(self.n_all_local)
-        spread[self.seen[: self.n_all_local]] = energies
-        return spread
-
-    def per_pair(self, slopes: np.ndarray, edges: np.ndarray) -> np.ndarray:
-        """(n_pairs, 3) in the order of LAMMPS, zero for pairs that are not among the edges."""
-        table = np.zeros((self.n_pairs, 3))
-        table[self.order[edges]] = slopes
-        return table
-
-    def find(self, centre: np.ndarray, neighbor: np.ndarray) -> np.ndarray:
-        """Index of the edge between two atoms, -1 where there is none: one at the cutoff, to the
-        last digit, may be listed by one side only.
-        """
-        keys = self.centre * len(self.seen) + self.neighbor
-        wanted = centre * len(self.seen) + neighbor
-        place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
-        if not len(keys):
-            return np.full(len(wanted), -1)
-        return np.where(keys[place] == wanted, place, -1)
-
-    def marks(self, plan: Narrowing) -> np.ndarray:
-        """(n_centres, 4): element, number of neighbors, sum and sum of squares of their distances,
-        of the environments that are evaluated.
-        """
-        valid = plan.environments.valid.cpu().numpy()
-        lengths = np.linalg.norm(plan.environments.pad(plan.vectors).cpu().numpy(), axis=2)
-        columns = [
-            plan.environments.centre_species.cpu().numpy(),
-            valid.sum(axis=1),
-            (lengths * valid).sum(axis=1),
-            (np.square(lengths) * valid).sum(axis=1),
-        ]
-        return np.column_stack(columns)
+    valid = plan.environments.valid.cpu().numpy()
+    lengths = np.linalg.norm(plan.environments.pad(plan.vectors).cpu().numpy(), axis=2)
+    columns = [
+        plan.environments.centre_species.cpu().numpy(),
+        valid.sum(axis=1),
+        (lengths * valid).sum(axis=1),
+        (np.square(lengths) * valid).sum(axis=1),
+    ]
+    return np.column_stack(columns)
 
 
-def load_stub(stub: PetUnified, place: NodePlace) -> Potential:
-    """The model behind a stub.
+def _listed_ids(lmp: lammps, count: int) -> np.ndarray:
+    return np.array(lmp.numpy.extract_atom("id", nelem=count), dtype=np.int64).ravel()
 
-    :raises PetDriverError: if the file is not where it was, or has changed
-    """
+
+def _load_model(stub: PetUnified, place: NodePlace) -> Potential:
     try:
         checkpoint = load_checkpoint(stub.path)
     except PetDriverError as error:

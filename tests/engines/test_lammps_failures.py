@@ -33,7 +33,7 @@ def run_failing(tmp_path):
 
 # A step of two layers calls each layer in two parts or more: these calls are in the first layer,
 # in the second, and in later steps.
-@pytest.mark.parametrize("call", [1, 4, 9])
+@pytest.mark.parametrize("call", [1, pytest.param(4, marks=pytest.mark.slow), 9])
 @pytest.mark.parametrize("how", ["error", "backward"])
 def test_an_error_in_the_model_stops_all_ranks(run_failing, model_file, how, call):
     result = run_failing(script(model_file, steps=30), 3, how, 1, call)
