@@ -35,6 +35,20 @@ def test_water_runs(tmp_path):
     assert 200 < table[1, 1] < 400
 
 
+@pytest.mark.parametrize("name", ["ice_npt", "water_slab", "water_zbl", "silicon_strain"])
+def test_examples_run(tmp_path, name):
+    table = run_example(name, tmp_path, 2, "-var", "steps", "3")
+    assert table[:, 0].tolist() == [0, 3]
+    assert np.isfinite(table).all()
+
+
+def test_zbl_does_not_touch_the_liquid(tmp_path):
+    steps = ("-var", "steps", "0", "-var", "dtype", "float64")
+    with_zbl = run_example("water_zbl", tmp_path, 1, *steps)[0]
+    assert with_zbl[3] == 0.0
+    assert with_zbl[2] == pytest.approx(run_example("water_nvt", tmp_path, 1, *steps)[0, 2])
+
+
 @pytest.mark.slow
 def test_water_is_the_same_on_one_rank_and_on_two(tmp_path):
     variables = ["-var", "steps", "20", "-var", "dtype", "float64"]
