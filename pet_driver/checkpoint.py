@@ -50,7 +50,8 @@ class Checkpoint:
             network.load_state_dict(self.weights)
         except RuntimeError as error:
             raise PetDriverError(
-                f"the weights of {self.name} do not fit its hyperparameters: {error}"
+                f"the weights of {self.name} do not fit its hyperparameters "
+                f"({' '.join(str(error).split())}); get the file anew"
             ) from error
         return network.to(device=device, dtype=dtype)
 
@@ -104,23 +105,29 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
             f"{path} is a .safetensors file but not a pet-driver model; expected one written by "
             "`pet-driver train`"
         )
-    version = int(metadata["format_version"])
-    if version > FORMAT_VERSION:
-        raise PetDriverError(
-            f"{path} has format version {version}, this pet-driver reads up to "
-            f"{FORMAT_VERSION}; upgrade pet-driver"
+    try:
+        version = int(metadata["format_version"])
+        if version > FORMAT_VERSION:
+            raise PetDriverError(
+                f"{path} has format version {version}, this pet-driver reads up to "
+                f"{FORMAT_VERSION}; upgrade pet-driver"
+            )
+        return Checkpoint(
+            hyper=Hyperparameters.from_dict(json.loads(metadata["hyperparameters"])),
+            weights=weights,
+            baseline=json.loads(metadata["baseline"]),
+            energy_scale=json.loads(metadata["energy_scale"]),
+            card=json.loads(metadata["card"]),
+            name=path.stem,
+            property_scales=json.loads(metadata.get("property_scales", "{}")),
+            property_units=json.loads(metadata.get("property_units", "{}")),
+            digest=hashlib.sha256(path.read_bytes()).hexdigest(),
         )
-    return Checkpoint(
-        hyper=Hyperparameters.from_dict(json.loads(metadata["hyperparameters"])),
-        weights=weights,
-        baseline=json.loads(metadata["baseline"]),
-        energy_scale=json.loads(metadata["energy_scale"]),
-        card=json.loads(metadata["card"]),
-        name=path.stem,
-        property_scales=json.loads(metadata.get("property_scales", "{}")),
-        property_units=json.loads(metadata.get("property_units", "{}")),
-        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
-    )
+    except (KeyError, TypeError, ValueError) as error:
+        raise PetDriverError(
+            f"the header of {path} cannot be understood ({type(error).__name__}: {error}); "
+            "get the file anew, or upgrade pet-driver"
+        ) from error
 
 
 def find_model(name: str | Path) -> Path:

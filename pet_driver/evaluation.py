@@ -115,6 +115,20 @@ class Evaluator:
         properties = {name: x.detach() for name, x in output.properties.items()}
         return Evaluation(output.energies.detach(), properties, gradient)
 
+    def energy_variance(
+        self, environments: Environments, vectors: Tensor, plan: EdgePlan
+    ) -> Tensor:
+        """(n_centres,), variance of the energy of each atom over its own frames, messages averaged
+        as in scope "layer"."""
+        with torch.no_grad():
+            rows = self.frames(environments, vectors)
+            return self.network(
+                environments.neighborhoods(vectors),
+                rows,
+                plan.messages(environments),
+                spread=True,
+            ).energy_spread
+
     def _copies(
         self,
         environments: Environments,

@@ -4,6 +4,7 @@ this and only this.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -210,6 +211,23 @@ class Potential:
         local = slice(plan.n_roots)
         prediction = _prediction(result, forces[local], virials[local], slice(None)).check()
         return prediction.energies, result.gradient.cpu().numpy()
+
+    def plain(self) -> Potential:
+        """The same weights, which are shared, without frames: plain PET."""
+        other = copy.copy(self)
+        other.scope = "none"
+        other._evaluator = Evaluator(self._evaluator.network, "none")
+        return other
+
+    def frame_spread(self, structure: Atoms | System) -> np.ndarray:
+        """(n_atoms,), eV: standard deviation of each atom's energy over its frames; how far plain
+        PET is from being symmetric there.
+        """
+        system = structure if isinstance(structure, System) else System.from_atoms(structure)
+        batch = Batch.from_systems([system], self.cutoff, self.species, self.device)
+        plan = LocalPlan(batch.reverse, len(batch.structure))
+        variance = self._evaluator.energy_variance(batch.environments, batch.vectors, plan)
+        return variance.to(torch.float64).sqrt().cpu().numpy() * self._scale
 
     def frames(self, structures: Atoms | Sequence[Atoms]) -> FrameRows:
         """Frames and weights of every environment, (centre, frame) pairs sorted by centre."""

@@ -37,6 +37,18 @@ class Prediction:
         """
         return -self.virial / abs(volume)
 
+    def minus(self, other: Prediction) -> Prediction:
+        """What this one has more than another of the same atoms."""
+        return Prediction(
+            self.energy - other.energy,
+            self.energies - other.energies,
+            self.forces - other.forces,
+            self.virial - other.virial,
+            self.virials - other.virials,
+            {name: x - other.vectors[name] for name, x in self.vectors.items()},
+            {name: x - other.tensors[name] for name, x in self.tensors.items()},
+        )
+
     def total(self, name: str) -> np.ndarray:
         """Sum over the atoms of a vector, (3,), or of a tensor, (3, 3).
 

@@ -30,7 +30,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     )
     add_model_options(parser, dtype="float64")
     parser.add_argument(
-        "structure", metavar="STRUCTURE", type=Path, help="any format that ASE reads"
+        "structure", metavar="STRUCTURE", type=Path, help="any format that ASE reads; its first one"
     )
     parser.add_argument(
         "--symmetry",
@@ -54,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
         return self_test(load(options), atoms)
     if options.rotations < 2:
         raise PetDriverError(f"--rotations is {options.rotations}; give at least 2")
+    if options.plot:
+        check_picture(options.plot)
     report(options, atoms)
     return 0
 
@@ -166,12 +168,31 @@ def _histogram_edges(largest: int) -> list[int]:
     return edges
 
 
-def draw(rows: dict[str, Orientations], counts: np.ndarray, path: Path) -> None:
-    """Errors against cost, and the histogram of frames per environment."""
+def check_picture(path: Path) -> None:
+    """Before the work that it would show; makes the folder of the picture.
+
+    :raises PetDriverError: if there is no matplotlib, it draws no such files, or the folder cannot
+        be made
+    """
     try:
-        import matplotlib
+        from matplotlib.backend_bases import FigureCanvasBase
     except ImportError as error:
         raise PetDriverError("--plot needs matplotlib; pip install matplotlib") from error
+    if path.suffix[1:].lower() not in FigureCanvasBase.filetypes or path.is_dir():
+        raise PetDriverError(f"{path} cannot be drawn; give a file that ends in .png, .pdf or .svg")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PetDriverError(
+            f"{path} cannot be drawn: there is no folder {path.parent} and it cannot be made "
+            f"({error.strerror}); choose another"
+        ) from error
+
+
+def draw(rows: dict[str, Orientations], counts: np.ndarray, path: Path) -> None:
+    """Errors against cost, and the histogram of frames per environment."""
+    import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -185,9 +206,8 @@ def draw(rows: dict[str, Orientations], counts: np.ndarray, path: Path) -> None:
     edges = np.arange(0.5, counts.max() + 1.5)
     right.hist(counts, bins=edges if len(edges) < 60 else 60, color="tab:gray")
     right.set(xlabel="frames", ylabel="environments", title="frames per environment")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         figure.savefig(path, dpi=150)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise PetDriverError(f"{path} cannot be drawn: {error}") from error
     plt.close(figure)

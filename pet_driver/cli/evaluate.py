@@ -32,6 +32,8 @@ def run(options: argparse.Namespace) -> None:
         raise PetDriverError(f"--batch is {options.batch}; give at least 1")
     if not options.output.parent.is_dir():
         raise PetDriverError(f"there is no folder {options.output.parent}; make it first")
+    if options.output.is_dir():
+        raise PetDriverError(f"the output {options.output} is a folder; give the name of a file")
     potential = load(options)
     frames = read_structures(options.structures)
     size = options.batch

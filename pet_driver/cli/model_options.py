@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from ..potential import Potential
 
 
-def add_model_options(parser: argparse.ArgumentParser, dtype: str = "float32") -> None:
-    """MODEL, --scope, --parity, --extra-rotations, --device, --dtype."""
+def add_model_options(
+    parser: argparse.ArgumentParser, dtype: str = "float32", several: bool = False
+) -> None:
+    """MODEL, or several, --scope, --parity, --extra-rotations, --device, --dtype."""
     parser.add_argument(
-        "model", metavar="MODEL", help="name of a shipped model, or path of a model file"
+        "models" if several else "model",
+        metavar="MODEL",
+        nargs="*" if several else None,
+        help="name of a shipped model, or path of a model file",
     )
     parser.add_argument(
         "--scope",
@@ -67,7 +72,16 @@ def read_structures(path: Path) -> list[Atoms]:
     except FileNotFoundError as error:
         raise PetDriverError(f"there is no file {path}; give the structures to evaluate") from error
     except Exception as error:  # ASE's readers raise anything
-        raise PetDriverError(f"{path} cannot be read as structures: {error}") from error
+        raise PetDriverError(
+            f"{path} cannot be read as structures: {reason(error)}; give a file that ASE reads"
+        ) from error
     if not frames:
         raise PetDriverError(f"{path} holds no structure; give at least one")
     return frames
+
+
+def reason(error: Exception) -> str:
+    """What a reader of ASE says, on one line."""
+    said = " ".join(str(error).split())
+    # An element that does not exist is the key of a failed look-up.
+    return f"{said} is unknown" if isinstance(error, KeyError) else said

@@ -10,16 +10,20 @@ import re
 import select
 import socket
 import struct
+import sys
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 
 from ..errors import PetDriverError
-from ..potential import Prediction
 from ..units import BOHR, HARTREE
+from .ipi_service import Reply
 
 _HEADER = 12
 _FORCE = HARTREE / BOHR
+_SEGMENTS = ("pos", "h", "ih", "pot", "force", "vir")  # in the order in which i-PI names them
 _MOST_ATOMS = 10_000_000  # a larger count is a sign that client and server disagree on the format
 
 
@@ -92,21 +96,28 @@ class Connection:
         positions = self._numbers(3 * n_atoms * batch_size).reshape(batch_size, n_atoms, 3)
         return Request(cells.transpose(0, 2, 1) * BOHR, positions * BOHR)
 
-    def send_results(self, predictions: list[Prediction], extras: list[bytes]) -> None:
-        """Answer GETFORCE in one piece; one prediction and one JSON object for each structure."""
-        energies = np.array([p.energy for p in predictions]) / HARTREE
-        forces = np.concatenate([p.forces.ravel() for p in predictions]) / _FORCE
-        virials = np.stack([p.virial for p in predictions]) / HARTREE
+    def send_results(self, replies: list[Reply]) -> None:
+        """Answer GETFORCE in one piece."""
+        energies = np.array([r.energy for r in replies]) / HARTREE
+        forces = np.concatenate([r.forces.ravel() for r in replies]) / _FORCE
+        virials = np.stack([r.virial for r in replies]) / HARTREE
         parts = [
             b"FORCEREADY".ljust(_HEADER),
             energies.tobytes(),
-            struct.pack("i", len(predictions[0].forces)),
+            struct.pack("i", len(replies[0].forces)),
             forces.tobytes(),
             virials.tobytes(),
         ]
-        for extra in extras:
-            parts += [struct.pack("i", len(extra)), extra]
-        self._socket.sendall(b"".join(parts))
+        self._socket.sendall(b"".join(parts + _extras(replies)))
+
+    @property
+    def buffered(self) -> bool:
+        """Whether something has been read and not been looked at."""
+        return bool(self._buffer)
+
+    def fileno(self) -> int:
+        """For select."""
+        return self._socket.fileno()
 
     def close(self) -> None:
         """Leave nothing unread behind, then close."""
@@ -141,3 +152,57 @@ class Connection:
         taken = bytes(self._buffer[:count])
         del self._buffer[:count]
         return taken
+
+
+class SharedConnection(Connection):
+    """As `Connection`; cells, positions and results lie in memory that i-PI owns and shares."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        super().__init__(stream)
+        self._segments: dict[str, SharedMemory] = {}
+        self._shape = (0, 0)
+
+    def request(self, batch_size: int, n_atoms: int) -> Request:
+        self._check_count(n_atoms)
+        if not self._segments:
+            self._shape = (batch_size, n_atoms)
+            for kind in _SEGMENTS:
+                (length,) = struct.unpack("i", self._take(4))
+                self._segments[kind] = _attached(self._take(length).decode())
+        cells = self._view("h", batch_size, 3, 3)
+        positions = self._view("pos", *self._shape, 3)
+        # The memory changes under our feet: these are copies.
+        return Request(cells.transpose(0, 2, 1) * BOHR, positions * BOHR)
+
+    def send_results(self, replies: list[Reply]) -> None:
+        count = len(replies)
+        self._view("pot", count)[:] = [r.energy / HARTREE for r in replies]
+        self._view("force", *self._shape, 3)[:] = [r.forces / _FORCE for r in replies]
+        self._view("vir", count, 3, 3)[:] = [r.virial / HARTREE for r in replies]
+        # Results must be there before i-PI is told so.
+        self._socket.sendall(b"".join([b"FORCEREADY".ljust(_HEADER), *_extras(replies)]))
+
+    def close(self) -> None:
+        super().close()
+        for segment in self._segments.values():
+            segment.close()
+        self._segments.clear()
+
+    def _view(self, kind: str, *shape: int) -> np.ndarray:
+        return np.ndarray(shape, np.float64, buffer=self._segments[kind].buf)
+
+
+def _attached(name: str) -> SharedMemory:
+    """A segment of the server, which the server removes."""
+    if sys.version_info >= (3, 13):
+        return SharedMemory(name=name, track=False)
+    segment = SharedMemory(name=name)
+    # Before Python 3.13 whoever attaches is taken for the owner, and removes it at exit.
+    resource_tracker.unregister(segment._name, "shared_memory")
+    return segment
+
+
+def _extras(replies: list[Reply]) -> list[bytes]:
+    """Length, in bytes, and text of each."""
+    texts = [reply.text() for reply in replies]
+    return [part for text in texts for part in (struct.pack("i", len(text)), text)]

@@ -1,6 +1,6 @@
 """Atoms to tensors: systems, neighbor lists and environments."""
 
-from .edges import Edges, check_distances, find_edges
+from .edges import Edges, check_distances, check_structure, find_edges
 from .environments import Batch, Environments
 from .system import System, check_finite, species_indices
 
@@ -11,6 +11,7 @@ __all__ = [
     "System",
     "check_distances",
     "check_finite",
+    "check_structure",
     "find_edges",
     "species_indices",
 ]

@@ -78,6 +78,24 @@ def periodic_cell(system: System) -> np.ndarray:
     return cell
 
 
+def check_structure(system: System) -> None:
+    """What can be said of a structure without its neighbors.
+
+    :raises PetDriverError: if there are no atoms, an atom has no element, a position is not finite,
+        or the cell has no volume in a periodic direction
+    """
+    if not len(system):
+        raise PetDriverError("the structure has no atoms; give at least one")
+    if system.numbers.min() < 1:
+        atom = int(system.numbers.argmin())
+        raise PetDriverError(
+            f"atom {atom} (counted from 0) has the atomic number {system.numbers[atom]}; "
+            "give every atom an element"
+        )
+    check_finite(system.positions, system.cell)
+    periodic_cell(system)
+
+
 def check_distances(lengths: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
     """
     :param lengths: (n_edges,), angstrom

@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from ..errors import PetDriverError
-from ..structure import System
+from ..structure import System, check_structure
 from .options import DataOptions
 
 
@@ -45,7 +45,8 @@ class Split:
 
 def read_frames(path: Path, options: DataOptions) -> list[Frame]:
     """
-    :raises PetDriverError: if the file is missing or a frame lacks the energy or the forces
+    :raises PetDriverError: if the file is missing, is not extxyz or holds no frame, a frame is not
+        a structure, or lacks the energy or the forces
     """
     try:
         structures = ase.io.read(path, index=":", format="extxyz")
@@ -53,15 +54,45 @@ def read_frames(path: Path, options: DataOptions) -> list[Frame]:
         raise PetDriverError(
             f"there is no data file {path}; correct data.file or give --data-folder"
         ) from error
-    return [
-        Frame(
-            System.from_atoms(atoms),
-            float(_label(atoms, options.energy_key, "info", index)),
-            np.asarray(_label(atoms, options.forces_key, "arrays", index), dtype=np.float64),
-            index,
+    except Exception as error:  # ASE's readers raise anything
+        raise PetDriverError(
+            f"the data file {path} cannot be read: {' '.join(str(error).split())}; give extxyz"
+        ) from error
+    if not structures:
+        raise PetDriverError(f"the data file {path} is empty; give labelled structures in extxyz")
+    return [_frame(atoms, options, index) for index, atoms in enumerate(structures)]
+
+
+def _frame(atoms: Atoms, options: DataOptions, index: int) -> Frame:
+    system = System.from_atoms(atoms)
+    try:
+        check_structure(system)
+    except PetDriverError as error:
+        raise PetDriverError(f"frame {index} of the data: {error}") from error
+    energy = _numbers(atoms, options.energy_key, "info", index, ())
+    forces = _numbers(atoms, options.forces_key, "arrays", index, (len(atoms), 3))
+    return Frame(system, float(energy), forces, index)
+
+
+def _numbers(atoms: Atoms, key: str, kind: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
+    label = _label(atoms, key, kind, index)
+    try:
+        values = np.asarray(label, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise PetDriverError(
+            f"frame {index} has {label!r} for {key!r}; it must be a number"
+        ) from error
+    if values.shape != shape:
+        raise PetDriverError(
+            f"frame {index} has {key!r} of shape {values.shape}; it must be {shape}, "
+            "one energy, and three components of the force on each atom"
         )
-        for index, atoms in enumerate(structures)
-    ]
+    if not np.isfinite(values).all():
+        raise PetDriverError(
+            f"frame {index} has {values[~np.isfinite(values)].flat[0]} in {key!r}; "
+            "correct it or take the frame out"
+        )
+    return values
 
 
 def _label(atoms: Atoms, key: str, kind: str, index: int) -> float | np.ndarray:

@@ -52,6 +52,11 @@ class Training:
         self.scale = float(
             np.sqrt(np.mean(np.concatenate([f.forces for f in self.split.training]) ** 2))
         )
+        if not self.scale:
+            raise PetDriverError(
+                f"all forces of the training frames are zero under {options.data.forces_key!r}; "
+                "correct data.forces_key"
+            )
         fit = options.fit
         torch.manual_seed(fit.seed)
         self.network = PET(self.hyper).to(self.device)
@@ -70,8 +75,15 @@ class Training:
     def run(self) -> Path:
         """Train to the last step, or as far as ``max_time`` allows; returns the path of the model
         file.
+
+        :raises PetDriverError: if the folder cannot be made, or the loss is not finite
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PetDriverError(
+                f"the folder {self.folder} cannot be made ({error.strerror}); give another output"
+            ) from error
         fit = self.options.fit
         started = saved = time.monotonic()
         before = self.elapsed
@@ -81,7 +93,7 @@ class Training:
                 progress.advance(f"loss {value:.4f}")
                 now = time.monotonic()
                 self.elapsed = before + now - started
-                if self.step % fit.validate_every == 0:
+                if self.split.validation and self.step % fit.validate_every == 0:
                     self._record(progress)
                 if now - saved > 60.0 * fit.checkpoint_minutes:
                     self.save_state()
@@ -202,16 +214,27 @@ class Training:
         partial.replace(self.folder / "state.pt")
 
     def resume(self) -> None:
-        """Go on from ``state.pt`` in the folder, if there is one."""
+        """Go on from ``state.pt`` in the folder, if there is one.
+
+        :raises PetDriverError: if the file is damaged or belongs to another network
+        """
         path = self.folder / "state.pt"
         if not path.exists():
             return
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        for name in ("network", "average", "optimizer"):
-            getattr(self, name).load_state_dict(state[name])
-        for name in ("sampler", "shuffle"):
-            getattr(self, name).set_state(state[name].cpu())
-        self.queue, self.step, self.elapsed = state["queue"], state["step"], state["elapsed"]
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            for name in ("network", "average", "optimizer"):
+                getattr(self, name).load_state_dict(state[name])
+            for name in ("sampler", "shuffle"):
+                getattr(self, name).set_state(state[name].cpu())
+            self.queue, self.step, self.elapsed = state["queue"], state["step"], state["elapsed"]
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # a damaged file raises anything
+            raise PetDriverError(
+                f"{path} is damaged or belongs to another model; add --restart to begin anew, or "
+                "give another output"
+            ) from error
 
     def _write_model(self) -> Path:
         card = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,9 +12,19 @@ from typing import Any, TypeVar
 import yaml
 
 from ..errors import PetDriverError
-from ..model import Hyperparameters
+from ..model import FrameHyperparameters, Hyperparameters
 
 _Options = TypeVar("_Options", bound="DataOptions | FitOptions")
+
+_MAY_BE_ZERO = {
+    "steps",
+    "warmup_steps",
+    "validation",
+    "test",
+    "seed",
+    "radial_waves",
+    "pruning_rounds",
+}
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,10 @@ def read_options(path: Path) -> TrainingOptions:
         raise PetDriverError(
             f"there is no options file {path}; give the path of a YAML file"
         ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise PetDriverError(
+            f"the options file {path} cannot be read ({error}); give the path of a YAML file"
+        ) from error
     except yaml.YAMLError as error:
         raise PetDriverError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -92,34 +107,55 @@ def read_options(path: Path) -> TrainingOptions:
     for key in ("name", "data"):
         if key not in content:
             raise PetDriverError(f"{path} has no {key!r}; add it")
-    model = content.get("model") or {}
+    model = _mapping(content.get("model") or {}, "model")
     _check_keys(model, {f.name for f in dataclasses.fields(Hyperparameters)} - {"species"}, "model")
+    model = _converted(Hyperparameters, model, "model")
+    if "frames" in model:
+        frames = _mapping(model["frames"], "frames")
+        _check_keys(frames, {f.name for f in dataclasses.fields(FrameHyperparameters)}, "frames")
+        model["frames"] = _converted(FrameHyperparameters, frames, "frames")
     return TrainingOptions(
         name=str(content["name"]),
         data=_section(DataOptions, content["data"], "data"),
         model=model,
         fit=_section(FitOptions, content.get("fit") or {}, "fit"),
-        card=content.get("card") or {},
+        card=_mapping(content.get("card") or {}, "card"),
     )
 
 
 def _section(kind: type[_Options], values: dict[str, Any], name: str) -> _Options:
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    _check_keys(values, set(fields), name)
-    if kind is DataOptions and "file" not in values:
+    _check_keys(_mapping(values, name), {f.name for f in dataclasses.fields(kind)}, name)
+    if kind is DataOptions and not isinstance(values.get("file"), str):
         raise PetDriverError("data has no 'file'; name the file with the training structures")
+    return kind(**_converted(kind, values, name))
+
+
+def _mapping(values: object, name: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise PetDriverError(f"the section {name} is {values!r}; write lines of key: value there")
+    return values
+
+
+def _converted(kind: type, values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Values of the kinds of the defaults, none of them negative or infinite."""
+    defaults = {f.name: f.default for f in dataclasses.fields(kind)}
     converted = {}
     for key, value in values.items():
-        default = fields[key].default
-        if isinstance(default, float) and isinstance(value, int | float | str):
+        default = defaults[key]
+        least = 0
+        if isinstance(default, float) or (default is None and value is not None):
             try:
                 value = float(value)  # YAML reads 1e-3 as a string
-            except ValueError as error:
+            except (TypeError, ValueError) as error:
                 raise PetDriverError(f"{name}.{key} is {value!r}; it must be a number") from error
-        elif isinstance(default, int) and not isinstance(value, int):
-            raise PetDriverError(f"{name}.{key} is {value!r}; it must be a whole number")
+        elif isinstance(default, int):
+            if not isinstance(value, int):
+                raise PetDriverError(f"{name}.{key} is {value!r}; it must be a whole number")
+            least = int(key not in _MAY_BE_ZERO)
+        if isinstance(value, int | float) and not least <= value < math.inf:
+            raise PetDriverError(f"{name}.{key} is {value}; it must be a number from {least} on")
         converted[key] = value
-    return kind(**converted)
+    return converted
 
 
 def _check_keys(values: dict[str, Any], known: set[str], where: str) -> None:

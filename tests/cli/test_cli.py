@@ -77,10 +77,14 @@ def test_what_check_does_not_accept(tmp_path, model_file, molecule, capsys):
         ("--plot", "x.png"): "add --symmetry",
         ("--symmetry", "--rotations", "1"): "give at least 2",
         ("--symmetry", "--scope", "none"): "drop --scope none",
-        ("--symmetry", "--rotations", "2", "--plot", str(tmp_path / "x.abc")): "cannot be drawn",
+        ("--symmetry", "--plot", str(tmp_path / "x.abc")): "ends in .png",
+        ("--symmetry", "--plot", str(tmp_path)): "ends in .png",
+        ("--symmetry", "--plot", str(source / "x.png")): "cannot be made",
     }.items():
         assert main(["check", str(model_file), str(source), *options]) == 2
-        assert sentence in capsys.readouterr().err
+        said = capsys.readouterr()
+        assert sentence in said.err
+        assert not said.out  # refused before the work
 
 
 @pytest.mark.parametrize(
@@ -111,14 +115,15 @@ def test_bad_input(tmp_path, model_file, capsys, model, atoms, options, sentence
     ("text", "options", "sentence"),
     [
         ("", [], "cannot be read as structures"),
-        ("not a structure\n", [], "cannot be read as structures"),
+        ("not a structure\n", [], "give a file that ASE reads"),
+        ("1\n\nQq 0 0 0\n", [], "'Qq' is unknown"),
         ("0\n\n", [], "has no atoms"),
         ("2\n\nO 0 0 0\nH nan 0 0\n", [], "the position of atom 1 (counted from 0)"),
         ("2\n\nO 0 0 0\nH 0 0 0.01\n", [], "0.01 angstrom apart"),
         ("1\n\nO 0 0 0\n", ["--extra-rotations", "-2"], "extra_rotations is -2"),
         ("1\n\nO 0 0 0\n", ["--scope", "globe"], "scope is 'globe'"),
     ],
-    ids=["empty", "text", "no atoms", "nan", "close", "rotations", "scope"],
+    ids=["empty", "text", "element", "no atoms", "nan", "close", "rotations", "scope"],
 )
 @pytest.mark.parametrize("verb", ["eval", "check"])
 def test_bad_structures(tmp_path, model_file, capsys, verb, text, options, sentence):
@@ -152,9 +157,37 @@ def test_eval_needs_a_folder_to_write_to(tmp_path, model_file, molecule, capsys)
     assert "there is no folder" in capsys.readouterr().err
     assert main([*arguments, str(tmp_path / "o.xyz"), "--batch", "0"]) == 2
     assert "--batch is 0" in capsys.readouterr().err
+    assert main([*arguments, str(tmp_path)]) == 2
+    assert "is a folder" in capsys.readouterr().err
 
 
 def test_ipi_needs_one_address(tmp_path, model_file, molecule, capsys):
     ase.io.write(tmp_path / "init.xyz", molecule, format="extxyz")
     assert main(["ipi", str(model_file), "--template", str(tmp_path / "init.xyz")]) == 2
-    assert "--unix NAME or --port P" in capsys.readouterr().err
+    assert "--unix NAME, --shm NAME or --port P" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "there is no template"),
+        ("", "cannot be read"),
+        ("not a structure\n", "give a file that ASE reads"),
+        ("0\n\n", "the structure has no atoms"),
+        ("1\n\nX 0 0 0\n", "give every atom an element"),
+        ("1\n\nAu 0 0 0\n", "contains Au"),
+        ("1\n\nO nan 0 0\n", "the position of atom 0 (counted from 0)"),
+        ('1\nProperties=species:S:1:pos:R:3 pbc="T T T"\nO 0 0 0\n', "lattice vector is zero"),
+    ],
+    ids=["missing", "empty", "text", "no atoms", "no element", "element", "nan", "cell"],
+)
+def test_bad_templates(tmp_path, model_file, monkeypatch, capsys, text, sentence):
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        (tmp_path / "init.xyz").write_text(text)
+    arguments = ["ipi", str(model_file), "--template", "init.xyz", "--unix", "nobody"]
+    assert main([*arguments, "--wait", "0"]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "pet_driver_failed.xyz").exists()

@@ -10,6 +10,8 @@ from pet_driver import PetDriverError, load_model
 from pet_driver.cli.main import main
 from pet_driver.engines.ase import attach_results
 from pet_driver.training import Training, read_options
+from pet_driver.training.data import read_frames
+from pet_driver.training.options import DataOptions
 
 OPTIONS = {
     "name": "tiny",
@@ -105,6 +107,13 @@ def test_resumed_training_is_the_same_training(folder, tmp_path):
         ({"data": {"file": "data.xyz", "energy_key": "E0"}}, "frame 0 has no 'E0'; it has"),
         ({"data": {"file": "data.xyz", "test": 40}}, "lower data.validation or data.test"),
         ({"datta": {}}, "did you mean 'data'"),
+        ({"fit": {"learning_rate": "nan"}}, "fit.learning_rate is nan"),
+        ({"fit": {"batch_size": 0}}, "fit.batch_size is 0; it must be a number from 1 on"),
+        ({"fit": 3}, "the section fit is 3"),
+        ({"data": {"file": "data.xyz", "test": -1}}, "data.test is -1"),
+        ({"model": {"width": "many"}}, "model.width is 'many'"),
+        ({"model": {"frames": {"margn": 1}}}, "did you mean 'margin'"),
+        ({"card": "water"}, "the section card is 'water'"),
     ],
 )
 def test_options_are_checked_first(folder, tmp_path, capsys, change, sentence):
@@ -118,3 +127,61 @@ def test_options_are_checked_first(folder, tmp_path, capsys, change, sentence):
 def test_missing_options_file(tmp_path):
     with pytest.raises(PetDriverError, match="there is no options file"):
         read_options(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", None], ids=["binary", "folder"])
+def test_options_files_that_are_none(tmp_path, content):
+    path = tmp_path / "options.yaml"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(PetDriverError, match=r"cannot be read .*; give the path"):
+        read_options(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (
+            lambda atoms: atoms.positions.__setitem__((0, 0), np.nan),
+            "frame 4 .* position",
+        ),
+        (lambda atoms: atoms.numbers.__setitem__(0, 0), "frame 4 .* give every atom an element"),
+        (lambda atoms: atoms.set_pbc(True), "frame 4 .* lattice vector is zero"),
+        (lambda atoms: atoms.info.update(energy=np.nan), "frame 4 has nan in 'energy'"),
+        (lambda atoms: atoms.info.update(energy="low"), "frame 4 has 'low' for 'energy'"),
+        (
+            lambda atoms: atoms.arrays["forces"].__setitem__(0, np.inf),
+            "has inf in 'forces'",
+        ),
+        (lambda atoms: atoms.arrays.update(forces=np.ones(3)), "'forces' of shape \\(3,\\)"),
+    ],
+    ids=["position", "element", "cell", "energy", "word", "force", "shape"],
+)
+def test_bad_frames_are_found_before_training(folder, tmp_path, damage, sentence):
+    frames = ase.io.read(folder / "data.xyz", index=":")
+    for atoms in frames:
+        atoms.info["energy"], atoms.arrays["forces"] = atoms.get_potential_energy(), np.ones((3, 3))
+        atoms.calc = None
+    damage(frames[4])
+    ase.io.write(tmp_path / "data.xyz", frames, format="extxyz")
+    with pytest.raises(PetDriverError, match=sentence):
+        read_frames(tmp_path / "data.xyz", DataOptions("data.xyz"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("", "is empty"), ("no structure\n", "cannot be read: .* give extxyz"), ("0\n\n", "no atoms")],
+    ids=["empty", "text", "no atoms"],
+)
+def test_data_files_that_are_none(tmp_path, text, sentence):
+    (tmp_path / "data.xyz").write_text(text)
+    with pytest.raises(PetDriverError, match=sentence):
+        read_frames(tmp_path / "data.xyz", DataOptions("data.xyz"))
+
+
+def test_outputs_that_cannot_be(folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "state.pt").write_bytes(b"damaged")
+    for output, sentence in {"file": "cannot be made", ".": "add --restart"}.items():
+        arguments = ["train", str(folder / "options.yaml"), "-o", str(tmp_path / output)]
+        assert main(arguments) == 2
+        assert sentence in capsys.readouterr().err

@@ -1,0 +1,92 @@
+"""A model as a PES inside i-PI or its Python driver:
+
+    <ffdirect name='pet'> <pes>custom</pes> <pes_path>PATH</pes_path>
+      <parameters>{template: init.xyz, model: water, dtype: float64}</parameters>
+      <batch_size>8</batch_size> </ffdirect>
+
+    i-pi-py_driver -m custom -P PATH -u -a pet -o template=init.xyz,model=water
+
+PATH is what `pet-driver ipi --pes-path` prints. Parameters: template, model (several with
+semicolons between), device, dtype, scope, output, extras (likewise), most_force, as of `pet-driver
+ipi`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import ase.io
+import numpy as np
+from ipi.pes.dummy import Dummy_driver
+
+from pet_driver.engines.ipi_service import Service
+from pet_driver.errors import PetDriverError
+from pet_driver.structure import System
+from pet_driver.units import BOHR, HARTREE
+
+__DRIVER_NAME__ = "pet_driver"
+__DRIVER_CLASS__ = "PetDriver"
+
+_KNOWN = {"device", "dtype", "scope", "output", "most_force"}
+_IGNORED = {"verbosity", "verbose"}  # i-PI adds them itself
+
+
+class PetDriver(Dummy_driver):
+    """Energies, forces and virials in atomic units.
+
+    :param template: path of a structure with the elements in i-PI's order and the periodicity
+    :param model: name or path; several are a committee
+    """
+
+    def __init__(self, template: str = "", model: str = "", **parameters: Any) -> None:  # noqa: ANN401 (i-PI's)
+        extras = tuple(name for name in str(parameters.pop("extras", "")).split(";") if name)
+        unknown = set(parameters) - _KNOWN - _IGNORED
+        try:
+            if unknown:
+                raise PetDriverError(
+                    f"the PES has no parameter {min(unknown)!r}; known are template, model, "
+                    "extras, "
+                    f"{', '.join(sorted(_KNOWN))}"
+                )
+            if not template or not model:
+                raise PetDriverError("the PES needs the parameters template and model")
+            options = {name: x for name, x in parameters.items() if name in _KNOWN}
+            structure = System.from_atoms(ase.io.read(template))
+            self._service = Service(str(model).split(";"), structure, extras=extras, **options)
+            self._service.warm_up()
+        except (PetDriverError, OSError) as error:
+            sys.exit(f"pet-driver: {error}")
+        super().__init__()
+
+    def compute(self, cell: Any, pos: Any) -> Any:  # noqa: ANN401 (one structure, or lists of several)
+        """
+        :param cell: (3, 3), lattice vectors as columns, bohr; pos: (n_atoms, 3), bohr
+        :return: potential, forces, virial, extras; a list of these for lists
+        """
+        if not isinstance(cell, list):
+            return self.compute([cell], [pos])[0]
+        positions = np.array(pos).reshape(len(cell), -1, 3) * BOHR
+        try:
+            replies = self._service.evaluate(positions, np.array(cell).transpose(0, 2, 1) * BOHR)
+        except PetDriverError as error:
+            _stop(error)
+            raise
+        return [
+            (
+                reply.energy / HARTREE,
+                reply.forces * (BOHR / HARTREE),
+                reply.virial / HARTREE,
+                reply.text().decode(),
+            )
+            for reply in replies
+        ]
+
+
+def _stop(error: PetDriverError) -> None:
+    """Within i-PI: an orderly end with a RESTART file; an exception in a thread would hang it."""
+    simulation = sys.modules.get("ipi.engine.simulation")
+    if simulation is not None:
+        from ipi.utils.softexit import softexit
+
+        softexit.trigger(status="bad", message=f"pet-driver: {error}")
