@@ -33,6 +33,7 @@ def test_every_quantity_equals_ase(tmp_path, model_file, potential, small_box):
     np.testing.assert_allclose(forces * HARTREE / BOHR, prediction.forces, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_virial_by_finite_strain_through_ipi(tmp_path, model_file, small_box):
     """Energies that i-PI sees in strained cells give the virial that it sees in the unstrained."""
     step, seen = 1e-4, {}

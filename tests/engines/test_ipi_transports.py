@@ -91,7 +91,7 @@ def completed(started, driver, steps=3):
     return table
 
 
-@pytest.mark.parametrize("beads", [1, 4])
+@pytest.mark.parametrize("beads", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("batch", ["", "<batch_size> 4 </batch_size>"], ids=["single", "batched"])
 @pytest.mark.parametrize("mode", ["unix", "shm"])
 def test_transports_say_the_same(tmp_path, model_file, potential, small_box, mode, batch, beads):
@@ -118,6 +118,7 @@ def test_in_process(tmp_path, model_file, potential, small_box, batch):
     assert table[0, 1] == pytest.approx(potential.compute(small_box).energy, rel=1e-7)
 
 
+@pytest.mark.slow
 def test_official_driver_with_our_file(tmp_path, model_file, potential, small_box):
     with simulation(tmp_path, small_box, socket_field()) as started:
         time.sleep(2.0)  # the official driver does not wait for the server
@@ -148,6 +149,7 @@ def test_fast_and_slow_forces_from_one_process(tmp_path, model_file, potential, 
     assert abs(plain - potential.compute(molecule).energy) > 1e-3
 
 
+@pytest.mark.slow
 def test_contraction_of_the_correction(tmp_path, model_file, boxed):
     """Plain PET on all beads, the correction on one."""
     fields = socket_field("fast", address="{address}f") + socket_field("slow", address="{address}s")
@@ -230,6 +232,7 @@ def test_left_handed_cells_and_positions_out_of_the_cell(model_file, potential, 
     assert np.linalg.det(cells[1]) < 0.0
 
 
+@pytest.mark.slow
 def test_driver_before_the_server(tmp_path, model_file, boxed):
     name = f"pet_test_{uuid.uuid4().hex[:8]}"
     ase.io.write(tmp_path / "init.xyz", boxed, format="extxyz")
@@ -254,6 +257,7 @@ def test_driver_before_the_server(tmp_path, model_file, boxed):
     assert early.returncode == 0, errors
 
 
+@pytest.mark.slow
 def test_two_drivers(tmp_path, model_file, small_box):
     with simulation(tmp_path, small_box, socket_field(), beads=4, steps=5) as started:
         drivers = [started.drive(model_file) for _ in range(2)]
@@ -263,7 +267,7 @@ def test_two_drivers(tmp_path, model_file, small_box):
         assert len(started.properties()) == 6
 
 
-@pytest.mark.parametrize("mode", ["unix", "shm"])
+@pytest.mark.parametrize("mode", [pytest.param("unix", marks=pytest.mark.slow), "shm"])
 def test_a_killed_server_ends_the_driver(tmp_path, model_file, small_box, mode):
     field = socket_field(mode=mode)
     with simulation(tmp_path, small_box, field, steps=100000) as started:
@@ -287,6 +291,7 @@ def _wait_for_steps(folder, count):
     raise AssertionError("i-PI made no steps")
 
 
+@pytest.mark.slow
 def test_reconnects_to_the_next_server(tmp_path, model_file, boxed):
     name = f"pet_test_{uuid.uuid4().hex[:8]}"
     field = socket_field(address=name)
@@ -316,6 +321,7 @@ def test_a_signal_ends_the_driver_and_leaves_the_server_alive(tmp_path, model_fi
         assert len(started.properties()) == 41
 
 
+@pytest.mark.slow
 def test_a_silent_server_is_left_and_costs_nothing(tmp_path, model_file, boxed):
     import socket
 

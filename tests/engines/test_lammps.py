@@ -55,6 +55,7 @@ def test_real_units(run_lammps, model_file, potential, water_box):
     assert row[2] == pytest.approx(potential.compute(water_box).energy * 23.060549, rel=1e-8)
 
 
+@pytest.mark.slow
 def test_energy_is_conserved_in_nve(run_lammps, model_file):
     text = script(model_file, integrate="nve", timestep="0.00001", steps=20)
     text = text.replace("temp pe press", "temp etotal press")
