@@ -182,7 +182,7 @@ class Potential:
                     forces, virials = domain.gather(result.gradient, vectors, centre)
                     prediction = _prediction(result, forces, virials, slice(None))
                     prediction.check(domain.local_ids)
-                    prediction.edge_gradients = result.gradient.cpu().numpy()
+                    prediction.edge_gradients = result.gradient
                 break
             except torch.OutOfMemoryError:
                 if not self._halve_chunk(domain.largest(n_centres)):
@@ -191,7 +191,7 @@ class Potential:
         prediction.virial, prediction.energy = totals[:9].reshape(3, 3), float(totals[9])
         return prediction
 
-    def compute_edges(self, plan: Narrowing) -> tuple[np.ndarray, np.ndarray]:
+    def compute_edges(self, plan: Narrowing) -> tuple[np.ndarray, Tensor]:
         """Evaluate atoms whose edges an engine has listed itself.
 
         :return: energies of the local atoms, (n_local,), eV, and the gradient of their sum with
@@ -210,7 +210,7 @@ class Potential:
         forces, virials = plan.gather(result.gradient, plan.vectors, plan.dense_centre)
         local = slice(plan.n_roots)
         prediction = _prediction(result, forces[local], virials[local], slice(None)).check()
-        return prediction.energies, result.gradient.cpu().numpy()
+        return prediction.energies, result.gradient
 
     def plain(self) -> Potential:
         """The same weights, which are shared, without frames: plain PET."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from torch import Tensor
 
 from .errors import PetDriverError
 
@@ -28,7 +29,7 @@ class Prediction:
     vectors: dict[str, np.ndarray] = field(default_factory=dict)
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     uncertainty: np.ndarray | None = None
-    edge_gradients: np.ndarray | None = None
+    edge_gradients: Tensor | None = None
 
     def stress(self, volume: float) -> np.ndarray:
         """(3, 3) eV/angstrom^3, the sign of ASE.

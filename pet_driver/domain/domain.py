@@ -78,8 +78,9 @@ class Domain(RankAtoms, SwapPlan):
             centre, neighbor = (
                 self._species[x[active]] for x in (self.plan.centre, self.plan.neighbor)
             )
-            known = np.column_stack([centre, neighbor, self._vectors])
-            theirs = np.column_stack([neighbor, centre, -self._vectors])
+            here = torch.as_tensor(self._vectors).cpu().numpy()
+            known = np.column_stack([centre, neighbor, here])
+            theirs = np.column_stack([neighbor, centre, -here])
             found = self.swap(torch.as_tensor(known, device=device)).cpu().numpy()
             _compare(found, theirs)
         edges, cross = self.total(np.array([len(active), len(self.plan.send)]))

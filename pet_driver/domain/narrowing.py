@@ -32,7 +32,7 @@ class Narrowing(EdgePlan):
         species: np.ndarray,
         centre: np.ndarray,
         neighbor: np.ndarray,
-        vectors: np.ndarray,
+        vectors: np.ndarray | Tensor,
         device: torch.device,
     ) -> None:
         self.depth = depth
@@ -45,7 +45,7 @@ class Narrowing(EdgePlan):
         place = np.full(self.n_atoms, -1)
         place[centres] = np.arange(len(centres))
         self.environments = Environments.from_edges(place[i], species[centres], species[j], device)
-        self.vectors = torch.as_tensor(vectors[self.used], device=device)
+        self.vectors = torch.as_tensor(vectors, device=device)[self.used]
         self.dense_centre, self._depths, self._centre, self._neighbor, self._reverse = (
             torch.as_tensor(x, device=device)
             for x in (place[i], depths[centres], i, j, _reversed_edges(i, j, self.n_atoms))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
 from .domain import Domain
 from .halo_plan import HaloPlan
@@ -19,14 +20,15 @@ class PairDomain(Domain):
         species: np.ndarray,
         n_local: int,
         edges: tuple[np.ndarray, np.ndarray],
-        vectors: np.ndarray,
+        vectors: Tensor,
     ) -> np.ndarray:
         """Take new edges. Collective.
 
         :param ids: (n_local + n_ghosts,), the same for all images of an atom
         :param species: (n_local + n_ghosts,), index of the species in the model
         :param edges: (n_pairs,) each, centre and neighbor of the pairs within the cutoff, sorted
-        :param vectors: (n_pairs, 3), from centre to neighbor, angstrom
+        :param vectors: (n_pairs, 3), from centre to neighbor, angstrom, float64, where the network
+            is: a copy on the host serves to pair edges
         :return: (n_edges,), which of them are evaluated: all but those that rounding put on either
             side of the cutoff
         :raises PetDriverError: on every rank, if the ghosts do not reach as far as the cutoff
@@ -35,10 +37,11 @@ class PairDomain(Domain):
             self.rebuilds += 1
             self.n_local = self.n_roots = n_local
             self._ids, self._species = ids, species
+            here = vectors.cpu().numpy()
             self.plan = HaloPlan.build(
-                self.comm, ids, n_local, edges, vectors, self.cutoff - _ROUNDING, 0.0
+                self.comm, ids, n_local, edges, here, self.cutoff - _ROUNDING, 0.0
             )
             self._vectors = vectors[self.plan.paired]
-            self._lengths = np.linalg.norm(self._vectors, axis=1)
+            self._lengths = np.linalg.norm(here[self.plan.paired], axis=1)
             self._active = np.arange(len(self._vectors))
         return self.plan.paired

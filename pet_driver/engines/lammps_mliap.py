@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from ase.data import chemical_symbols
+from torch import Tensor
 
 from ..checkpoint import load_checkpoint
 from ..devices import device_of_rank
@@ -118,7 +119,7 @@ class PetUnified:
         unit = ENERGY_UNITS[self.units]
         hand_over(data, energies * unit, gradient * unit)
 
-    def _from_pairs(self, pairs: Pairs, lists_ghosts: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _from_pairs(self, pairs: Pairs, lists_ghosts: bool) -> tuple[np.ndarray, Tensor]:
         """Energies (n_local,) and gradient (n_pairs, 3), from the pairs alone."""
         potential = self._potential
         plan = Narrowing(
@@ -140,7 +141,7 @@ class PetUnified:
         self,
         pairs: Pairs,
         data: Any,  # noqa: ANN401
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, Tensor]:
         """The same, with messages of other ranks."""
         from mpi4py import MPI
 

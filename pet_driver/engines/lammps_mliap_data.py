@@ -75,7 +75,7 @@ def exchanged_ids(data: Any) -> np.ndarray:  # noqa: ANN401
     return (rank << 32) + index
 
 
-def hand_over(data: Any, energies: np.ndarray, gradient: np.ndarray) -> None:  # noqa: ANN401
+def hand_over(data: Any, energies: np.ndarray, gradient: Tensor) -> None:  # noqa: ANN401
     """Give LAMMPS the energies of the local atoms, (n_local,), and the gradient of their sum with
     respect to the vector of each pair, (n_pairs, 3); in LAMMPS' units.
     """
@@ -88,19 +88,16 @@ def hand_over(data: Any, energies: np.ndarray, gradient: np.ndarray) -> None:  #
         else:
             data.eatoms = listed
     if data.npairs:
-        forces = np.ascontiguousarray(gradient)
-        if is_kokkos(data):
-            device = _as_tensor(data.rij).device
-            forces = torch.as_tensor(forces, device=device)
-            _wait(forces)
-        data.update_pair_forces(forces)
+        forces = gradient.contiguous()
+        _wait(forces)
+        data.update_pair_forces(forces if is_kokkos(data) else forces.numpy())
 
 
 class Pairs:
     """The pairs that LAMMPS has listed, as edges sorted by centre, without atoms of type NULL.
 
     seen: (n_total,), whether the model sees the atom; species: of these; n_local: of these; centre,
-    neighbor: (n_pairs,), indices among them; vectors: (n_pairs, 3).
+    neighbor: (n_pairs,), indices among them; vectors: (n_pairs, 3), where LAMMPS has them.
     """
 
     def __init__(self, data: Any) -> None:  # noqa: ANN401
@@ -111,13 +108,15 @@ class Pairs:
         self.n_all_local = data.nlocal
         self.n_local = int(self.seen[: data.nlocal].sum())
         self.n_pairs = data.npairs
-        i, j, vectors = none, none, np.zeros((0, 3))
+        i, j, vectors = none, none, torch.zeros(0, 3, dtype=torch.float64)
         if data.npairs:
             place = np.cumsum(self.seen) - 1
             i, j = place[_host(data.pair_i)], place[_host(data.jatoms)]
-            vectors = _host(data.rij)
-        self._order = np.lexsort((j, i))
-        self.centre, self.neighbor = i[self._order], j[self._order]
+            vectors = _as_tensor(data.rij)
+        order = np.lexsort((j, i))
+        self.centre, self.neighbor = i[order], j[order]
+        self._order = torch.as_tensor(order, device=vectors.device)
+        # A copy: LAMMPS' memory is valid within one call only.
         self.vectors = vectors[self._order]
 
     def spread(self, energies: np.ndarray) -> np.ndarray:
@@ -126,11 +125,11 @@ class Pairs:
         spread[self.seen[: self.n_all_local]] = energies
         return spread
 
-    def per_pair(self, slopes: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    def per_pair(self, slopes: Tensor, edges: np.ndarray) -> Tensor:
         """(n_pairs, 3) in the order of LAMMPS, zero for pairs that are not among the edges."""
-        table = np.zeros((self.n_pairs, 3))
-        table[self._order[edges]] = slopes
-        return table
+        table = self.vectors.new_zeros(self.n_pairs, 3)
+        rows = self._order[torch.as_tensor(edges, device=table.device)]
+        return table.index_copy(0, rows, slopes.to(table))
 
 
 def _as_tensor(array: Any) -> Tensor:  # noqa: ANN401 (numpy or cupy)

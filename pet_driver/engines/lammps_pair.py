@@ -61,6 +61,7 @@ class PetPair:
         self.error: PetDriverError | None = None
         self.kinds: np.ndarray | None = None
         self.tally: Tally | None = None
+        self._unlogged: list[str] = []
         options = dict(style.options)
         halo, skin = options.pop("halo", "exchange"), options.pop("skin", 0.5)
         self._test_pending = options.pop("self_test", True)
@@ -137,6 +138,9 @@ class PetPair:
             dump = f"failed_step_{step}.lammpstrj"
             self.lmp.command(f"write_dump all custom {dump} id type x y z modify sort id")
             raise PetDriverError(f"{self.error}; for the structure see {dump}")
+        for line in self._unlogged:
+            self.say(line, screen=self.partitioned)
+        self._unlogged.clear()
         for line in self._times():
             self.say(line)
 
@@ -154,10 +158,11 @@ class PetPair:
         self._start = time.perf_counter()
         self.tally = Tally(self.domain)
 
-    def say(self, line: str) -> None:
-        """A line for the screen and the log of LAMMPS, the same on all ranks."""
+    def say(self, line: str, screen: bool = True) -> None:
+        """A line for the screen and the log of LAMMPS, or for the log alone."""
         line = line.replace('"', "'")
-        self.lmp.command(f'print "pair_style pet: {line}"')
+        where = "yes" if screen else "no"
+        self.lmp.command(f'print "pair_style pet: {line}" screen {where}')
 
     # -- every step --
 
@@ -230,7 +235,9 @@ class PetPair:
             self._show(f"self-test: {self.domain.self_test(self.potential.device)}")
 
     def _show(self, line: str) -> None:
-        """A line in the middle of a run, when LAMMPS takes no commands."""
+        """A line in the middle of a run, when LAMMPS takes no commands; the log has it later."""
+        if self.launched:
+            self._unlogged.append(line)
         if self.comm.rank == 0 and not self.partitioned:
             print(f"pair_style pet: {line}", flush=True)
 
