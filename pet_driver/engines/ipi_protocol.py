@@ -63,7 +63,11 @@ class Connection:
         If this process dies while a message is unread, the kernel answers the server with a reset,
         which i-PI 3.3 does not survive; with nothing unread it sees an orderly end and hands the
         work to another driver.
+
+        :param seconds: to wait, if nothing has been read beyond the last message yet
         """
+        if len(self._buffer) >= _HEADER:
+            seconds = 0.0
         while select.select([self._socket], [], [], seconds)[0]:
             data = self._socket.recv(65536)
             if not data:
