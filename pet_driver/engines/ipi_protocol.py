@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import PetDriverError
 from ..units import BOHR, HARTREE
+from .ipi_guardian import Guardian
 from .ipi_service import Reply
 
 _HEADER = 12
@@ -49,6 +50,7 @@ class Connection:
     def __init__(self, stream: socket.socket) -> None:
         self._socket = stream
         self._buffer = bytearray()
+        self._guardian = Guardian(stream)
 
     def header(self) -> str:
         """Next header, blanks stripped.
@@ -62,7 +64,7 @@ class Connection:
 
         If this process dies while a message is unread, the kernel answers the server with a reset,
         which i-PI 3.3 does not survive; with nothing unread it sees an orderly end and hands the
-        work to another driver.
+        work to another driver. (The guardian takes care of what arrives before it can be read.)
 
         :param seconds: to wait, if nothing has been read beyond the last message yet
         """
@@ -131,6 +133,7 @@ class Connection:
             return
         finally:
             self._socket.close()
+            self._guardian.dismiss()
 
     def _check_count(self, n_atoms: int) -> None:
         (count,) = struct.unpack("i", self._take(4))

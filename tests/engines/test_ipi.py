@@ -80,7 +80,8 @@ def test_inet_socket(tmp_path, model_file, molecule):
         assert len(simulation.properties()) == 3
 
 
-def test_a_killed_driver_is_replaced(tmp_path, model_file, small_box):
+@pytest.mark.parametrize("unread", [False, True], ids=["busy", "with unread messages"])
+def test_a_killed_driver_is_replaced(tmp_path, model_file, small_box, unread):
     with Simulation(tmp_path, small_box, steps=30) as simulation:
         victim = simulation.drive(model_file)
         deadline = time.monotonic() + 60
@@ -89,6 +90,10 @@ def test_a_killed_driver_is_replaced(tmp_path, model_file, small_box):
             if output.exists() and sum(1 for _ in output.open()) > 8:
                 break
             time.sleep(0.05)
+        if unread:
+            # Stopped, it reads nothing of what i-PI sends on.
+            victim.send_signal(signal.SIGSTOP)
+            time.sleep(1.0)
         victim.send_signal(signal.SIGKILL)
         victim.wait()
         code, errors = simulation.finish(simulation.drive(model_file))
