@@ -23,7 +23,7 @@ from .evaluation import SCOPES, Evaluation, Evaluator, scope_advice
 from .exchange import EdgePlan, LocalPlan
 from .model import FrameRows
 from .prediction import Prediction
-from .structure import Batch, Environments, System
+from .structure import Batch, Environments, NeighborLists, System
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -45,6 +45,8 @@ class Potential:
     :param parity: and in their mirror images, so that mirror images have the same energy
     :param memory_share: of the free memory that may be used for intermediate results; divide it
         among processes that share a machine
+    :param skin: angstrom; neighbor lists are made so far beyond the cutoff, and used again for
+        structures (steps, beads, replicas) whose atoms have moved by less than half of it
     :raises PetDriverError: if scope or dtype is unknown or the device is not there
     """
 
@@ -58,6 +60,7 @@ class Potential:
         extra_rotations: int = 0,
         parity: bool = False,
         memory_share: float = 0.4,
+        skin: float = 0.5,
     ) -> None:
         if dtype not in DTYPES:
             raise PetDriverError(f"dtype is {dtype!r}; choose one of {', '.join(DTYPES)}")
@@ -74,6 +77,7 @@ class Potential:
         self.name = checkpoint.name
         self.digest = checkpoint.digest
         self.card = checkpoint.card
+        self._neighbor_lists = NeighborLists(checkpoint.hyper.cutoff, skin)
         self.hyper = checkpoint.hyper
         trained = checkpoint.hyper.scope
         advice = scope_advice(trained, scope, self.hyper.message_layers)
@@ -122,7 +126,7 @@ class Potential:
         for index, system in enumerate(systems):
             if not len(system):
                 raise PetDriverError(f"structure {index} has no atoms; give at least one")
-        batch = Batch.from_systems(systems, self.cutoff, self.species, self.device)
+        batch = self._batch(systems)
         plan = LocalPlan(batch.reverse, len(batch.structure))
         while True:
             try:
@@ -224,7 +228,7 @@ class Potential:
         PET is from being symmetric there.
         """
         system = structure if isinstance(structure, System) else System.from_atoms(structure)
-        batch = Batch.from_systems([system], self.cutoff, self.species, self.device)
+        batch = self._batch([system])
         plan = LocalPlan(batch.reverse, len(batch.structure))
         variance = self._evaluator.energy_variance(batch.environments, batch.vectors, plan)
         return variance.to(torch.float64).sqrt().cpu().numpy() * self._scale
@@ -233,8 +237,12 @@ class Potential:
         """Frames and weights of every environment, (centre, frame) pairs sorted by centre."""
         listed = [structures] if isinstance(structures, Atoms) else structures
         systems = [System.from_atoms(atoms) for atoms in listed]
-        batch = Batch.from_systems(systems, self.cutoff, self.species, self.device)
+        batch = self._batch(systems)
         return self._evaluator.frames(batch.environments, batch.vectors)
+
+    def _batch(self, systems: list[System]) -> Batch:
+        edges = [self._neighbor_lists.edges(system) for system in systems]
+        return Batch.from_edges(systems, edges, self.species, self.device)
 
     def _evaluate(
         self,

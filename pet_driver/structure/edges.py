@@ -41,19 +41,32 @@ def find_edges(system: System, cutoff: float) -> Edges:
         none = np.zeros(0, dtype=np.int64)
         return Edges(none, none, np.zeros((0, 3)), none)
     cell = periodic_cell(system)
-    search = NeighborList(cutoff=cutoff, full_list=True)
+    i, j, shifts, reverse = search_pairs(system, cell, cutoff)
+    vectors = system.positions[j] - system.positions[i] + shifts @ cell
+    check_distances(np.linalg.norm(vectors, axis=1), i, j)
+    return Edges(i, j, vectors, reverse)
+
+
+def search_pairs(
+    system: System, cell: np.ndarray, reach: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Centre, neighbor, cell shift of the neighbor (n_pairs, 3) and the index of the reversed pair,
+    of all pairs closer than ``reach`` angstrom; sorted by centre, neighbor and shift, so that the
+    order does not tell how the pairs were found.
+
+    :param cell: what `periodic_cell` says
+    """
+    search = NeighborList(cutoff=reach, full_list=True)
     i, j, shifts = search.compute(
         points=system.positions, box=cell, periodic=system.pbc, quantities="ijS"
     )
     shifts = np.rint(shifts).astype(np.int64)
     order = np.lexsort((*shifts.T, j, i))
     i, j, shifts = i[order].astype(np.int64), j[order].astype(np.int64), shifts[order]
-    vectors = system.positions[j] - system.positions[i] + shifts @ cell
-    check_distances(np.linalg.norm(vectors, axis=1), i, j)
     # Sorting the reversed edges by the same key lists them in the order of the edges themselves.
     reverse = np.empty(len(i), dtype=np.int64)
     reverse[np.lexsort((*(-shifts).T, i, j))] = np.arange(len(i))
-    return Edges(i, j, vectors, reverse)
+    return i, j, shifts, reverse
 
 
 def periodic_cell(system: System) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..model import Neighborhoods
-from .edges import find_edges
+from .edges import Edges, find_edges
 from .system import System, species_indices
 
 
@@ -106,8 +106,22 @@ class Batch:
         :param species: atomic numbers that the model knows
         :raises PetDriverError: for unknown elements and impossible geometries, see `find_edges`
         """
-        kinds = [species_indices(system.numbers, species) for system in systems]
         edges = [find_edges(system, cutoff) for system in systems]
+        return cls.from_edges(systems, edges, species, device)
+
+    @classmethod
+    def from_edges(
+        cls,
+        systems: list[System],
+        edges: list[Edges],
+        species: tuple[int, ...],
+        device: torch.device,
+    ) -> Batch:
+        """Edges that somebody has found already.
+
+        :raises PetDriverError: for unknown elements
+        """
+        kinds = [species_indices(system.numbers, species) for system in systems]
         sizes = [len(system) for system in systems]
         atom_offsets = np.cumsum([0, *sizes])
         edge_offsets = np.cumsum([0, *(len(e.centre) for e in edges)])
