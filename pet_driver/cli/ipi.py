@@ -10,7 +10,9 @@ from ..errors import PetDriverError
 from .model_options import add_model_options, reason
 
 if TYPE_CHECKING:
+    from ..domain import NodePlace
     from ..engines.ipi import Address
+    from ..engines.ipi_service import Service
     from ..structure import System
 
 
@@ -31,6 +33,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     where.add_argument("--port", type=int, **add, help="of an inet socket")
     where.add_argument("--host", default="localhost", help="of an inet socket")
     where.add_argument("--prefix", default="/tmp/ipi_", help="of the unix sockets' paths")
+    where.add_argument("--mpi", action="store_true", help="an <ffmpi>, in one MPI job with i-PI")
+    where.add_argument("--mpi-name", default="", help="its name, if there are several")
     parser.add_argument(
         "--output",
         metavar="WHAT",
@@ -71,13 +75,14 @@ def run(options: argparse.Namespace) -> int:
 
     from ..engines import ipi_pes_path
     from ..engines.ipi import EXIT_NO_RESULT, Client
-    from ..engines.ipi_service import Service
 
     if options.pes_path:
         print(ipi_pes_path())
         return 0
     if not options.models or options.template is None:
         raise PetDriverError("give a MODEL and --template, the structure of i-PI's <initialize>")
+    if options.mpi:
+        return _serve_mpi(options)
     addresses = _addresses(options)
     outputs = options.output or ["ecse"]
     if len(outputs) == 1:
@@ -87,19 +92,7 @@ def run(options: argparse.Namespace) -> int:
             f"there are {len(outputs)} --output for {len(addresses)} addresses; give one for each, "
             "or one for all"
         )
-    extras = tuple(name for name in options.extras.split(",") if name)
-    service = Service(
-        options.models,
-        _template(options.template),
-        outputs[0],
-        extras,
-        options.most_force,
-        device=options.device,
-        dtype=options.dtype,
-        scope=options.scope,
-        parity=options.parity,
-        extra_rotations=options.extra_rotations,
-    )
+    service = _service(options, outputs[0], options.device)
     services = [service.with_output(output) for output in outputs]
     client = Client(
         list(zip(addresses, services, strict=True)), options.wait, options.reconnect, options.idle
@@ -111,6 +104,75 @@ def run(options: argparse.Namespace) -> int:
         return EXIT_NO_RESULT
 
 
+def _service(options: argparse.Namespace, output: str, device: str, ranks: int = 1) -> Service:
+    """
+    :param ranks: number of processes on this machine that share its memory
+    """
+    from ..engines.ipi_service import Service
+
+    return Service(
+        options.models,
+        _template(options.template),
+        output,
+        tuple(name for name in options.extras.split(",") if name),
+        options.most_force,
+        device=device,
+        dtype=options.dtype,
+        scope=options.scope,
+        parity=options.parity,
+        extra_rotations=options.extra_rotations,
+        memory_share=0.4 / ranks,
+    )
+
+
+def _serve_mpi(options: argparse.Namespace) -> int:
+    if options.unix or options.shm or options.port or len(options.output) > 1:
+        raise PetDriverError(
+            "--mpi stands alone, with one --output; give sockets to a driver of their own"
+        )
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise PetDriverError(
+            f"--mpi needs mpi4py and MPI ({error}); pip install pet-driver[lammps]"
+        ) from error
+    import os
+
+    import torch
+
+    from ..devices import device_of_rank
+    from ..engines.ipi_mpi import MpiDriver
+
+    def opened(place: NodePlace) -> Service:
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(place.cores)
+        device = device_of_rank(options.device, place.rank)
+        return _service(options, (options.output or ["ecse"])[0], device, place.size)
+
+    return MpiDriver(MPI.COMM_WORLD, opened, options.mpi_name).run()
+
+
+def leave_job(code: int) -> None:
+    """End this process, if it is a rank of an MPI job. With an error, end the job: i-PI would wait
+    for ever for a rank that just leaves.
+    """
+    import os
+    import sys
+
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError):
+        return
+    if MPI.COMM_WORLD.size > 1:
+        if code:
+            MPI.COMM_WORLD.Abort(code)
+        # MPICH kills whoever is still there half a second after the end, and torch takes its time.
+        MPI.Finalize()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
 def _addresses(options: argparse.Namespace) -> list[Address]:
     from ..engines.ipi import Address
 
@@ -119,7 +181,7 @@ def _addresses(options: argparse.Namespace) -> list[Address]:
     found += [Address(None, options.host, port) for port in options.port]
     if not found:
         raise PetDriverError(
-            "give --unix NAME, --shm NAME or --port P (with --host H), as in i-PI's input"
+            "give --unix NAME, --shm NAME, --port P (with --host H) or --mpi, as in i-PI's input"
         )
     return found
 
@@ -130,7 +192,8 @@ def _template(path: Path) -> System:
     from ..structure import System, check_structure
 
     try:
-        template = System.from_atoms(ase.io.read(path))
+        # In an MPI job ASE would broadcast, and i-PI takes no part in that.
+        template = System.from_atoms(ase.io.read(path, parallel=False))
     except FileNotFoundError as error:
         raise PetDriverError(f"there is no template {path}; give a structure") from error
     except Exception as error:  # ASE's readers raise anything

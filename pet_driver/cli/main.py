@@ -26,12 +26,26 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; 0 on success, 2 with one sentence when the input is at fault."""
-    options = build_parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    code: int | str | None = 1
+    try:
+        code = _run(words)
+        return code
+    except SystemExit as left:  # from argparse
+        code = left.code
+        raise
+    finally:
+        if "--mpi" in words:
+            ipi.leave_job(2 if isinstance(code, str) else code or 0)
+
+
+def _run(words: list[str]) -> int:
+    options = build_parser().parse_args(words)
     warnings.showwarning = _show_warning
     try:
         return options.run(options) or 0
     except PetDriverError as error:
-        print(f"pet-driver: {error}", file=sys.stderr)
+        print(f"pet-driver: {error}", file=sys.stderr, flush=True)
         return 2
     except KeyboardInterrupt:
         print("pet-driver: interrupted", file=sys.stderr)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import PetDriverError
-from .ipi_protocol import Connection, Request, ServerGoneError, SharedConnection
-from .ipi_service import Reply, Service
+from .ipi_protocol import Connection, ServerGoneError, SharedConnection
+from .ipi_service import Reply, Request, Service
 
 EXIT_NO_RESULT = 3
 EXIT_NO_SERVER = 4
@@ -130,7 +130,7 @@ class Conversation:
         count = len(request.positions)
         while count > 1 and _same(request, count - 1, count - 2):
             count -= 1
-        replies = self.service.evaluate(request.positions[:count], request.cells[:count])
+        replies = self.service.evaluate(Request(request.cells[:count], request.positions[:count]))
         self.structures += count
         self.in_model += time.monotonic() - before
         return replies + [replies[-1]] * (len(request.positions) - count)

@@ -20,10 +20,9 @@ import ase.io
 import numpy as np
 from ipi.pes.dummy import Dummy_driver
 
-from pet_driver.engines.ipi_service import Service
+from pet_driver.engines.ipi_service import Request, Service
 from pet_driver.errors import PetDriverError
 from pet_driver.structure import System
-from pet_driver.units import BOHR, HARTREE
 
 __DRIVER_NAME__ = "pet_driver"
 __DRIVER_CLASS__ = "PetDriver"
@@ -52,7 +51,7 @@ class PetDriver(Dummy_driver):
             if not template or not model:
                 raise PetDriverError("the PES needs the parameters template and model")
             options = {name: x for name, x in parameters.items() if name in _KNOWN}
-            structure = System.from_atoms(ase.io.read(template))
+            structure = System.from_atoms(ase.io.read(template, parallel=False))
             self._service = Service(str(model).split(";"), structure, extras=extras, **options)
             self._service.warm_up()
         except (PetDriverError, OSError) as error:
@@ -66,21 +65,13 @@ class PetDriver(Dummy_driver):
         """
         if not isinstance(cell, list):
             return self.compute([cell], [pos])[0]
-        positions = np.array(pos).reshape(len(cell), -1, 3) * BOHR
+        positions = np.array(pos).reshape(len(cell), -1, 3)
         try:
-            replies = self._service.evaluate(positions, np.array(cell).transpose(0, 2, 1) * BOHR)
+            replies = self._service.evaluate(Request.from_atomic_units(np.array(cell), positions))
         except PetDriverError as error:
             _stop(error)
             raise
-        return [
-            (
-                reply.energy / HARTREE,
-                reply.forces * (BOHR / HARTREE),
-                reply.virial / HARTREE,
-                reply.text().decode(),
-            )
-            for reply in replies
-        ]
+        return [(*reply.in_atomic_units(), reply.text().decode()) for reply in replies]
 
 
 def _stop(error: PetDriverError) -> None:

@@ -1,7 +1,7 @@
 """i-PI's wire format: what the server sends and what it expects back (i-PI 3.3, batched or not).
 
-Headers are 12 bytes; numbers are native int32 and float64; everything is in atomic units, converted
-here and nowhere else. The cell has the lattice vectors as columns.
+Headers are 12 bytes; numbers are native int32 and float64; everything is in atomic units, see
+`ipi_service`. The cell has the lattice vectors as columns.
 """
 
 from __future__ import annotations
@@ -11,37 +11,22 @@ import select
 import socket
 import struct
 import sys
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 
 from ..errors import PetDriverError
-from ..units import BOHR, HARTREE
 from .ipi_guardian import Guardian
-from .ipi_service import Reply
+from .ipi_service import Reply, Request
 
 _HEADER = 12
-_FORCE = HARTREE / BOHR
 _SEGMENTS = ("pos", "h", "ih", "pot", "force", "vir")  # in the order in which i-PI names them
 _MOST_ATOMS = 10_000_000  # a larger count is a sign that client and server disagree on the format
 
 
 class ServerGoneError(PetDriverError):
     """The server closed the connection without saying goodbye."""
-
-
-@dataclass
-class Request:
-    """Structures to evaluate.
-
-    cells: (n_structures, 3, 3), lattice vectors as rows, angstrom; positions:
-    (n_structures, n_atoms, 3), angstrom.
-    """
-
-    cells: np.ndarray
-    positions: np.ndarray
 
 
 class Connection:
@@ -100,13 +85,13 @@ class Connection:
             self._check_count(n_atoms)
             cells = self._numbers(18 * batch_size).reshape(batch_size, 2, 3, 3)[:, 0]
         positions = self._numbers(3 * n_atoms * batch_size).reshape(batch_size, n_atoms, 3)
-        return Request(cells.transpose(0, 2, 1) * BOHR, positions * BOHR)
+        return Request.from_atomic_units(cells, positions)
 
     def send_results(self, replies: list[Reply]) -> None:
         """Answer GETFORCE in one piece."""
-        energies = np.array([r.energy for r in replies]) / HARTREE
-        forces = np.concatenate([r.forces.ravel() for r in replies]) / _FORCE
-        virials = np.stack([r.virial for r in replies]) / HARTREE
+        energies, forces, virials = map(
+            np.stack, zip(*[r.in_atomic_units() for r in replies], strict=True)
+        )
         parts = [
             b"FORCEREADY".ljust(_HEADER),
             energies.tobytes(),
@@ -179,13 +164,14 @@ class SharedConnection(Connection):
         cells = self._view("h", batch_size, 3, 3)
         positions = self._view("pos", *self._shape, 3)
         # The memory changes under our feet: these are copies.
-        return Request(cells.transpose(0, 2, 1) * BOHR, positions * BOHR)
+        return Request.from_atomic_units(cells, positions)
 
     def send_results(self, replies: list[Reply]) -> None:
         count = len(replies)
-        self._view("pot", count)[:] = [r.energy / HARTREE for r in replies]
-        self._view("force", *self._shape, 3)[:] = [r.forces / _FORCE for r in replies]
-        self._view("vir", count, 3, 3)[:] = [r.virial / HARTREE for r in replies]
+        energies, forces, virials = zip(*[r.in_atomic_units() for r in replies], strict=True)
+        self._view("pot", count)[:] = energies
+        self._view("force", *self._shape, 3)[:] = forces
+        self._view("vir", count, 3, 3)[:] = virials
         # Results must be there before i-PI is told so.
         self._socket.sendall(b"".join([b"FORCEREADY".ljust(_HEADER), *_extras(replies)]))
 

@@ -22,6 +22,25 @@ EXTRAS = ("energies", "dipole", "committee_force", "symmetry_spread")
 
 
 @dataclass
+class Request:
+    """Structures to evaluate.
+
+    cells: (n_structures, 3, 3), lattice vectors as rows, angstrom; positions:
+    (n_structures, n_atoms, 3), angstrom.
+    """
+
+    cells: np.ndarray
+    positions: np.ndarray
+
+    @classmethod
+    def from_atomic_units(cls, cells: np.ndarray, positions: np.ndarray) -> Request:
+        """
+        :param cells: lattice vectors as columns, bohr; positions: bohr
+        """
+        return cls(cells.transpose(0, 2, 1) * BOHR, positions * BOHR)
+
+
+@dataclass
 class Reply:
     """energy: eV; forces: (n_atoms, 3), eV/angstrom; virial: (3, 3), eV; extras: a JSON object, in
     atomic units."""
@@ -30,6 +49,10 @@ class Reply:
     forces: np.ndarray
     virial: np.ndarray
     extras: dict[str, Any] = field(default_factory=dict)
+
+    def in_atomic_units(self) -> tuple[float, np.ndarray, np.ndarray]:
+        """Energy, forces and virial."""
+        return self.energy / HARTREE, self.forces * (BOHR / HARTREE), self.virial / HARTREE
 
     def text(self) -> bytes:
         """The extras as i-PI takes them; nothing if there are none."""
@@ -98,17 +121,15 @@ class Service:
         other.choose(output)
         return other
 
-    def evaluate(self, positions: np.ndarray, cells: np.ndarray) -> list[Reply]:
+    def evaluate(self, request: Request) -> list[Reply]:
         """All structures in one batch.
 
-        :param positions: (n_structures, n_atoms, 3), angstrom; cells: (n_structures, 3, 3), lattice
-            vectors as rows
         :raises PetDriverError: for impossible geometries and results that are not finite or absurd;
             the structures are in a file
         """
         systems = [
             System(self.template.numbers, x, cell, self.template.pbc)
-            for x, cell in zip(positions, cells, strict=True)
+            for x, cell in zip(request.positions, request.cells, strict=True)
         ]
         try:
             members = [self._member(k, systems) for k in range(len(self.potentials))]
@@ -121,7 +142,7 @@ class Service:
 
     def warm_up(self) -> None:
         """Evaluate the template: a driver that is connected and does not answer stalls i-PI."""
-        self.evaluate(self.template.positions[None], self.template.cell[None])
+        self.evaluate(Request(self.template.cell[None], self.template.positions[None]))
 
     def _member(self, k: int, systems: list[System]) -> list[Prediction]:
         if self.output == "plain":
@@ -172,5 +193,7 @@ class Service:
 
 def _dump(systems: list[System]) -> Path:
     path = Path("pet_driver_failed.xyz").resolve()
-    ase.io.write(path, [system.to_atoms() for system in systems], format="extxyz")
+    # With mpi4py about, ASE would have the ranks of the world wait for each other.
+    structures = [system.to_atoms() for system in systems]
+    ase.io.write(path, structures, format="extxyz", parallel=False)
     return path

@@ -210,7 +210,7 @@ def test_extras(tmp_path, boxed, molecule):
 
 def test_left_handed_cells_and_positions_out_of_the_cell(model_file, potential, small_box):
     """What i-PI's averages over rotations send, given to the service itself."""
-    from pet_driver.engines.ipi_service import Service
+    from pet_driver.engines.ipi_service import Request, Service
     from pet_driver.structure import System
 
     service = Service([str(model_file)], System.from_atoms(small_box), dtype="float64")
@@ -220,7 +220,7 @@ def test_left_handed_cells_and_positions_out_of_the_cell(model_file, potential, 
     cells = [small_box.cell.array @ turn.T, small_box.cell.array @ mirror]
     moved = small_box.positions + np.array([[2, -1, 3]]) @ small_box.cell.array
     positions = [moved @ turn.T, small_box.positions @ mirror]
-    turned, mirrored = service.evaluate(np.array(positions), np.array(cells))
+    turned, mirrored = service.evaluate(Request(np.array(cells), np.array(positions)))
     expected = potential.compute(small_box)
     assert turned.energy == pytest.approx(expected.energy, rel=1e-10)
     np.testing.assert_allclose(turned.forces, expected.forces @ turn.T, atol=1e-8)
