@@ -1,7 +1,7 @@
-"""What i-PI costs beside the model: time per step less the time in the model, by transport, with
-our client and with i-PI's own Python driver that loads the same model.
+"""What i-PI costs beside the model: time per step by transport, with our client and with i-PI's own
+Python driver that loads the same model, beside the model alone.
 
-python benchmarks/ipi.py [--molecules 64] [--beads 1 16] [--steps 10]
+python benchmarks/ipi.py [--molecules 8 64 343] [--beads 1 16] [--steps 10]
 
 Float32, model `water`. Runs that are compared follow each other; the figures are of one run each.
 """
@@ -9,23 +9,19 @@ Float32, model `water`. Runs that are compared follow each other; the figures ar
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import subprocess
-import sys
 import tempfile
 import time
-import uuid
 from pathlib import Path
 
-import numpy as np
 from ase import Atoms
+from ipi_job import BIN, Job
 from make_water_box import length, thermal_water
 
+from pet_driver import load_model
 from pet_driver.engines import ipi_pes_path
 from pet_driver.progress import Progress
 
-BIN = Path(sys.executable).parent
 INPUT = """<simulation verbosity='low'>
   <output prefix='simulation'>
     <properties stride='1' filename='out'> [ step, conserved ] </properties>
@@ -46,122 +42,118 @@ INPUT = """<simulation verbosity='low'>
   </system>
 </simulation>
 """
-SOCKET = """<ffsocket name='pet' mode='{mode}' pbc='False'>
-    <address> {address} </address> {port} {batch} <latency> 1e-3 </latency> </ffsocket>"""
+FIELDS = {
+    "unix": "<ffsocket name='pet' mode='unix' pbc='False'> <address> {{address}} </address> {batch}"
+    " <latency> 1e-3 </latency> </ffsocket>",
+    "shm": "<ffsocket name='pet' mode='shm' pbc='False'> <address> {{address}} </address> {batch}"
+    " <latency> 1e-3 </latency> </ffsocket>",
+    "inet": "<ffsocket name='pet' mode='inet' pbc='False'> <address> 127.0.0.1 </address> <port>"
+    " {{port}} </port> {batch} <latency> 1e-3 </latency> </ffsocket>",
+    "mpi": "<ffmpi name='pet'> {batch} <latency> 1e-3 </latency> </ffmpi>",
+    "direct": "<ffdirect name='pet'> <pes> custom </pes> <pes_path> {path} </pes_path> {batch}"
+    " <parameters> {{{{ template: init.xyz, model: water }}}} </parameters> </ffdirect>",
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--molecules", type=int, nargs="+", default=[64], help="cubes: 64, 343")
+    parser.add_argument("--molecules", type=int, nargs="+", default=[64], help="cubes: 8, 64, 343")
     parser.add_argument("--beads", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--modes", nargs="+", default=list(FIELDS), choices=list(FIELDS))
     options = parser.parse_args()
-    cases = [
-        (driver, mode, batched)
-        for mode in ("unix", "inet", "shm")
-        for driver in ("ours", "i-PI's")
-        for batched in (False, True)
-    ]
     rows = []
-    total = len(options.molecules) * sum(
-        sum(1 for case in cases if not (case[2] and beads == 1)) for beads in options.beads
-    )
-    with Progress("runs", total) as progress:
+    total = sum(len(cases(options.modes, beads)) for beads in options.beads)
+    with Progress("runs", total * len(options.molecules)) as progress:
         for molecules in options.molecules:
-            per_side = round(molecules ** (1 / 3))
-            positions = thermal_water(per_side, 2.0)
-            atoms = Atoms("OHH" * molecules, positions, cell=[length(per_side)] * 3, pbc=True)
+            atoms = water(molecules)
             for beads in options.beads:
-                for driver, mode, batched in cases:
-                    if batched and beads == 1:
-                        continue
-                    seconds, said = run(atoms, beads, options.steps, driver, mode, batched)
-                    rows.append((3 * molecules, beads, mode, batched, driver, seconds, said))
+                alone = model_alone(atoms, beads)
+                for driver, mode, batched in cases(options.modes, beads):
+                    seconds, outside = run(atoms, beads, options.steps, driver, mode, batched)
+                    beside = alone[batched and beads > 1]
+                    rows.append(
+                        (len(atoms), beads, mode, batched, driver, seconds, beside, outside)
+                    )
                     progress.advance(f"{mode}, {driver}")
-    print("\n| atoms | beads | transport | batched | driver | ms/step | ours: not in the model |")
-    print("|---|---|---|---|---|---|---|")
-    for atoms, beads, mode, batched, driver, seconds, outside in rows:
+    print(
+        "\n| atoms | beads | transport | batched | driver | ms/step | the model alone | outside |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for atoms, beads, mode, batched, driver, seconds, alone, outside in rows:
         share = "-" if outside is None else f"{outside:.0%}"
         print(
             f"| {atoms} | {beads} | {mode} | {'yes' if batched else 'no'} | {driver} "
-            f"| {1e3 * seconds:.0f} | {share} |"
+            f"| {1e3 * seconds:.1f} | {1e3 * alone:.1f} | {share} |"
         )
+
+
+def cases(modes: list[str], beads: int) -> list[tuple[str, str, bool]]:
+    """(driver, transport, whether batched); those that are compared beside each other."""
+    return [
+        (driver, mode, batched)
+        for mode in modes
+        for batched in ((False, True) if beads > 1 else (False,))
+        for driver in (("ours",) if mode == "direct" else ("ours", "i-PI's"))
+    ]
+
+
+def water(molecules: int) -> Atoms:
+    """Liquid water in a cubic box; eight molecules as they are, without periodicity."""
+    per_side = round(molecules ** (1 / 3))
+    positions = thermal_water(max(per_side, 4), 2.0)[: 3 * molecules]
+    side = length(max(per_side, 4))
+    return Atoms("OHH" * molecules, positions, cell=[side] * 3, pbc=per_side >= 4)
+
+
+def model_alone(atoms: Atoms, beads: int) -> tuple[float, float]:
+    """Seconds for all beads, one after the other and in a batch."""
+    potential = load_model("water")
+    copies = [atoms.copy() for _ in range(beads)]
+    for seed, copy in enumerate(copies):
+        copy.rattle(0.02, seed=seed)
+    potential.compute(copies)
+    found = []
+    for work in (lambda: [potential.compute(x) for x in copies], lambda: potential.compute(copies)):
+        started, times = time.perf_counter(), 0
+        while times < 3 or time.perf_counter() - started < 1.0:
+            work()
+            times += 1
+        found.append((time.perf_counter() - started) / times)
+    return found[0], found[1]
 
 
 def run(
     atoms: Atoms, beads: int, steps: int, driver: str, mode: str, batched: bool
 ) -> tuple[float, float | None]:
     """Seconds per step, and for our client the share of the time outside of the model."""
-    name = f"pet_bench_{uuid.uuid4().hex[:8]}"
     batch = f"<batch_size> {beads} </batch_size>" if batched else ""
-    port = 0
-    if mode == "inet":
-        import socket
-
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-    address = "127.0.0.1" if mode == "inet" else name
-    field = SOCKET.format(
-        mode=mode, address=address, port=f"<port> {port} </port>" if port else "", batch=batch
-    )
-    where = ["--host", address, "--port", str(port)] if port else [f"--{mode}", name]
-    command = [BIN / "pet-driver", "ipi", "water", "--template", "init.xyz", *where]
+    field = FIELDS[mode].format(batch=batch, path=ipi_pes_path())
+    where = {
+        "unix": ["--unix", "{address}"],
+        "shm": ["--shm", "{address}"],
+        "inet": ["--host", "127.0.0.1", "--port", "{port}"],
+        "mpi": ["--mpi"],
+        "direct": [],
+    }
+    theirs = {
+        "unix": ["-u", "-a", "{address}"],
+        "shm": ["--shm", "-a", "{address}"],
+        "inet": ["-a", "127.0.0.1", "-p", "{port}"],
+        "mpi": ["--mpi"],
+    }
+    command = [BIN / "pet-driver", "ipi", "water", "--template", "init.xyz", *where[mode]]
     if driver != "ours":
-        command = [BIN / "i-pi-py_driver", "-m", "custom", "-P", ipi_pes_path(), "-a", address]
+        command = [BIN / "i-pi-py_driver", "-m", "custom", "-P", ipi_pes_path(), *theirs[mode]]
         command += ["-o", "template=init.xyz,model=water"]
-        command += {"unix": ["-u"], "shm": ["--shm"], "inet": ["-p", str(port)]}[mode]
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        atoms.write(folder / "init.xyz", format="extxyz")
-        (folder / "input.xml").write_text(INPUT.format(steps=steps, beads=beads, field=field))
-        with (folder / "ipi.log").open("w") as log:
-            server = subprocess.Popen(
-                [BIN / "i-pi", "input.xml"], cwd=folder, stdout=log, stderr=subprocess.STDOUT
-            )
-            wait_for(folder, name, port)
-            client = subprocess.Popen(
-                [str(word) for word in command], cwd=folder, stderr=subprocess.PIPE, text=True
-            )
-            try:
-                times = step_times(folder / "simulation.out", steps, server)
-                _, errors = client.communicate(timeout=60)
-            finally:
-                for process in (client, server):
-                    process.kill()
-                    process.wait()
-    said = re.search(r"(\d+)% of the time in the model", errors)
-    # From the first step on: the start of the driver is not counted.
-    seconds = (times[-1] - times[0]) / (len(times) - 1)
-    return seconds, 1.0 - int(said[1]) / 100 if said and driver == "ours" else None
-
-
-def wait_for(folder: Path, name: str, port: int) -> None:
-    """Until i-PI listens: its own driver does not wait."""
-    for _ in range(200):
-        if port and "listening" in (folder / "ipi.log").read_text().lower():
-            break
-        if not port and os.path.exists(f"/tmp/ipi_{name}"):
-            break
-        time.sleep(0.05)
-    time.sleep(0.5)
-
-
-def step_times(output: Path, steps: int, server: subprocess.Popen) -> np.ndarray:
-    """When each line of i-PI's output appeared."""
-    found: list[float] = []
-    while len(found) < steps + 1 and (server.poll() is None or output.exists()):
-        if output.exists():
-            lines = sum(1 for line in output.open() if not line.startswith("#"))
-            found += [time.perf_counter()] * (lines - len(found))
-        if server.poll() is not None and len(found) < steps + 1:
-            break
-        time.sleep(0.002)
-    if len(found) < 2:
-        sys.exit(f"i-PI made no steps, see {output.parent}/ipi.log")
-    return np.array(found)
+        text = INPUT.format(steps=steps, beads=beads, field=field)
+        outcome = Job(Path(scratch), atoms, text, steps).run(mode, command)
+    said = re.search(r"(\d+)% of the time in the model", outcome.said)
+    outside = 1.0 - int(said[1]) / 100 if said and driver == "ours" else None
+    return outcome.seconds_per_step, outside
 
 
 if __name__ == "__main__":

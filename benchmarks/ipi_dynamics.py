@@ -1,0 +1,243 @@
+"""Conservation and speed in i-PI: path integrals in one batch through shared memory; and multiple
+time stepping with the symmetry correction every 8 steps, against exact forces at every step.
+
+python benchmarks/ipi_dynamics.py [pimd] [molecule] [liquid] [--steps 500]
+
+pimd:     64 molecules, 4 beads, model `water`; the drift of the conserved quantity. molecule: a
+free molecule, model `water_plain` (trained without frames) in the scope atom; by how much its
+angular momentum changes with plain PET, exact forces, and multiple time steps. liquid:   32
+molecules, likewise; kinetic energies, distances with their errors, and speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ipi_job import BIN, Job
+from make_water_box import length, thermal_water
+
+STEP = 0.5  # fs
+MULTIPLE = 8
+INPUT = """<simulation verbosity='low'>
+  <output prefix='simulation'>
+    <properties stride='1' filename='out'>
+      [ step, time{{picosecond}}, conserved{{electronvolt}}, kinetic_md{{electronvolt}} ]
+    </properties>
+    {trajectories}
+  </output>
+  <total_steps> {steps} </total_steps>
+  <prng> <seed> 1 </seed> </prng>
+  {fields}
+  <system>
+    <initialize nbeads='{beads}'>
+      <file mode='ase' units='angstrom'> init.xyz </file>
+      <velocities mode='thermal' units='kelvin'> 300 </velocities>
+    </initialize>
+    <forces> {forces} </forces>
+    <ensemble> <temperature units='kelvin'> 300 </temperature> </ensemble>
+    <motion mode='dynamics'>
+      <dynamics mode='{ensemble}'>
+        <timestep units='femtosecond'> {timestep} </timestep> {nmts} {thermostat}
+      </dynamics>
+    </motion>
+  </system>
+</simulation>
+"""
+SOCKET = """<ffsocket name='{name}' mode='{mode}' pbc='False'> <address> {{address}}{name}
+    </address> {batch} <latency> 1e-3 </latency> </ffsocket>"""
+TRAJECTORIES = """<trajectory filename='pos' stride='{stride}' format='xyz'> positions{{angstrom}}
+    </trajectory> <trajectory filename='vel' stride='{stride}' format='xyz'> velocities
+    </trajectory>"""
+SVR = "<thermostat mode='svr'> <tau units='femtosecond'> 50 </tau> </thermostat>"
+PILE = "<thermostat mode='pile_g'> <tau units='femtosecond'> 100 </tau> </thermostat>"
+
+
+@dataclass
+class Run:
+    """table: lines of simulation.out; frames: (n, n_atoms, 3) positions; velocities: likewise,
+    atomic units; seconds: per plain step of `STEP`."""
+
+    table: np.ndarray
+    frames: np.ndarray
+    velocities: np.ndarray
+    seconds: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    studies = {"pimd": pimd, "molecule": molecule, "liquid": liquid}
+    parser.add_argument("studies", nargs="*", help="default: all")
+    parser.add_argument("--steps", type=int, default=None, help="of the exact runs")
+    options = parser.parse_args()
+    for name in options.studies or studies:
+        print(f"\n{name}", flush=True)
+        studies[name](options.steps)
+
+
+def pimd(steps: int | None) -> None:
+    """Drift of the conserved quantity of path-integral dynamics."""
+    steps = steps or 500
+    atoms = ase.io.read(
+        Path(__file__).resolve().parent.parent / "ipi_inputs" / "water_pimd" / "init.xyz"
+    )
+    fields = SOCKET.format(name="a", mode="shm", batch="<batch_size> 4 </batch_size>")
+    text = INPUT.format(
+        steps=steps,
+        beads=4,
+        fields=fields,
+        forces="<force forcefield='a'/>",
+        trajectories="",
+        ensemble="nvt",
+        timestep=0.25,
+        nmts="",
+        thermostat=PILE,
+    )
+    driver = [BIN / "pet-driver", "ipi", "water", "--template", "init.xyz", "--shm", "{address}a"]
+    with tempfile.TemporaryDirectory() as scratch:
+        job = Job(Path(scratch), atoms, text, steps)
+        outcome = job.run("shm", driver)
+        table = np.loadtxt(Path(scratch) / "simulation.out")
+    half = table[len(table) // 5 :]
+    slope = np.polyfit(half[:, 1], half[:, 2], 1)[0] / len(atoms)
+    print(
+        f"{steps} steps of 0.25 fs, 4 beads, {len(atoms)} atoms, one batch through shm: drift "
+        f"{1e6 * slope:+.0f} meV/atom/ns per ring polymer, conserved within "
+        f"{1e3 * np.ptp(half[:, 2]) / len(atoms):.2f} meV/atom, "
+        f"{1e3 * outcome.seconds_per_step:.0f} ms/step"
+    )
+
+
+def molecule(steps: int | None) -> None:
+    """Angular momentum of a free molecule."""
+    steps = steps or 4000
+    atoms = Atoms("OHH", [[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]], cell=[20.0] * 3)
+    print(f"one water molecule, {steps * STEP / 1000:g} ps\n")
+    print("| forces | largest change of angular momentum | drift of the energy, meV/ps |")
+    print("|---|---|---|")
+    for kind in ("plain", "exact", "multiple"):
+        run = dynamics(atoms, kind, steps, "nve", "", stride=MULTIPLE if kind != "multiple" else 1)
+        momenta = angular_momenta(atoms, run)
+        change = np.linalg.norm(momenta - momenta[0], axis=1).max() / np.linalg.norm(momenta[0])
+        slope = np.polyfit(run.table[:, 1], run.table[:, 2], 1)[0]
+        print(f"| {NAMES[kind]} | {change:.1e} | {1e3 * slope:+.2f} |", flush=True)
+
+
+def liquid(steps: int | None) -> None:
+    """What a chemist would measure, and what it costs."""
+    steps = steps or 2400
+    sides = (4, 4, 2)
+    cell = [length(n) for n in sides]
+    atoms = Atoms("OHH" * 32, thermal_water(sides, 10.0), cell=cell, pbc=True)
+    print(f"32 molecules, {steps * STEP / 1000:g} ps, the first fifth left out\n")
+    print(
+        "| forces | kinetic energy, meV/atom | O-H, angstrom | H-O-H | nearest O-O | ms per 0.5 "
+        "fs |"
+    )
+    print("|---|---|---|---|---|---|")
+    seconds = {}
+    for kind in ("plain", "exact", "multiple"):
+        run = dynamics(atoms, kind, steps, "nvt", SVR, stride=MULTIPLE if kind != "multiple" else 1)
+        kinetic = 1e3 * run.table[:, 3] / len(atoms)
+        columns = [kinetic, *geometry(run.frames, np.array(cell))]
+        cells = [with_error(x[len(x) // 5 :]) for x in columns]
+        seconds[kind] = run.seconds
+        print(f"| {NAMES[kind]} | {' | '.join(cells)} | {1e3 * run.seconds:.0f} |", flush=True)
+    print(
+        f"\nexact over multiple: {seconds['exact'] / seconds['multiple']:.1f}; multiple over "
+        "plain: "
+        f"{seconds['multiple'] / seconds['plain']:.1f}"
+    )
+
+
+NAMES = {
+    "plain": "plain",
+    "exact": "exact at every step",
+    "multiple": f"correction every {MULTIPLE} steps",
+}
+
+
+def dynamics(
+    atoms: Atoms, kind: str, steps: int, ensemble: str, thermostat: str, stride: int
+) -> Run:
+    """
+    :param kind: "plain", "exact", or "multiple": plain at every step, the correction rarely
+    :param steps: of `STEP`
+    """
+    multiple = kind == "multiple"
+    names = ["plain", "difference"] if multiple else ["plain" if kind == "plain" else "ecse"]
+    forces = [f"<force forcefield='{name}'/>" for name in names]
+    if multiple:
+        weights = ("[0,1]", "[1,0]")
+        forces = [
+            f"<force forcefield='{name}'> <mts_weights> {weight} </mts_weights> </force>"
+            for name, weight in zip(names, weights, strict=True)
+        ]
+    longest = MULTIPLE if multiple else 1
+    text = INPUT.format(
+        steps=steps // longest,
+        beads=1,
+        fields="".join(SOCKET.format(name=name, mode="unix", batch="") for name in names),
+        forces="".join(forces),
+        trajectories=TRAJECTORIES.format(stride=stride),
+        ensemble=ensemble,
+        timestep=STEP * longest,
+        nmts=f"<nmts> [1,{MULTIPLE}] </nmts>" if multiple else "",
+        thermostat=thermostat,
+    )
+    driver: list[str | Path] = [BIN / "pet-driver", "ipi", "water_plain", "--scope", "atom"]
+    driver += ["--template", "template.xyz"]
+    for name in names:
+        driver += ["--unix", "{address}" + name, "--output", name]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        atoms.write(folder / "template.xyz", format="extxyz")
+        outcome = Job(folder, atoms, text, steps // longest).run("unix", driver)
+        table = np.loadtxt(folder / "simulation.out")
+        frames, velocities = (
+            np.array([x.positions for x in ase.io.read(folder / name, ":", format="xyz")])
+            for name in ("simulation.pos_0.xyz", "simulation.vel_0.xyz")
+        )
+    return Run(table, frames, velocities, outcome.seconds_per_step / longest)
+
+
+def angular_momenta(atoms: Atoms, run: Run) -> np.ndarray:
+    """(n, 3), about the centre of mass, any unit."""
+    masses = atoms.get_masses()[:, None]
+    centred = run.frames - (masses * run.frames).sum(axis=1, keepdims=True) / masses.sum()
+    return np.cross(centred, masses * run.velocities).sum(axis=1)
+
+
+def geometry(frames: np.ndarray, cell: np.ndarray) -> list[np.ndarray]:
+    """Averages over each frame: O-H distance, H-O-H angle in degrees, distance to the nearest O."""
+    molecules = frames.reshape(len(frames), -1, 3, 3)
+    bonds = molecules[:, :, 1:] - molecules[:, :, :1]
+    bonds -= cell * np.round(bonds / cell)
+    lengths = np.linalg.norm(bonds, axis=-1)
+    cosines = (bonds[:, :, 0] * bonds[:, :, 1]).sum(axis=-1) / lengths.prod(axis=-1)
+    oxygens = molecules[:, :, None, 0] - molecules[:, None, :, 0]
+    oxygens -= cell * np.round(oxygens / cell)
+    apart = np.linalg.norm(oxygens, axis=-1)
+    nearest = np.sort(apart, axis=-1)[:, :, 1]
+    return [
+        lengths.mean(axis=(1, 2)),
+        np.degrees(np.arccos(cosines)).mean(axis=1),
+        nearest.mean(axis=1),
+    ]
+
+
+def with_error(series: np.ndarray, blocks: int = 6) -> str:
+    """Mean, and its standard error from blocks."""
+    means = [block.mean() for block in np.array_split(series, blocks)]
+    return f"{series.mean():.4g} ± {np.std(means, ddof=1) / np.sqrt(blocks):.2g}"
+
+
+if __name__ == "__main__":
+    main()

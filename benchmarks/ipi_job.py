@@ -1,0 +1,109 @@
+"""An i-PI with its driver, for benchmarks: started, timed and cleaned up."""
+
+from __future__ import annotations
+
+import glob
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Outcome:
+    """times: when each line of i-PI's output appeared, seconds; said: what the driver printed."""
+
+    times: np.ndarray
+    said: str
+
+    @property
+    def seconds_per_step(self) -> float:
+        """From the first step on: the start of the driver is not counted."""
+        return (self.times[-1] - self.times[0]) / (len(self.times) - 1)
+
+
+class Job:
+    """i-PI's input in a folder.
+
+    :param text: of the input, with {address} and {port} where they belong; writes `simulation.out`
+        with a line for each step
+    """
+
+    def __init__(self, folder: Path, atoms: Atoms, text: str, steps: int) -> None:
+        self.folder, self.steps = folder, steps
+        self.name, self.port = f"pet_bench_{uuid.uuid4().hex[:8]}", free_port()
+        atoms.write(folder / "init.xyz", format="extxyz")
+        (folder / "input.xml").write_text(text.format(address=self.name, port=self.port))
+
+    def run(self, mode: str, driver: list[str | Path]) -> Outcome:
+        """
+        :param mode: unix, inet, shm: i-PI and a driver; direct: i-PI alone; mpi: one MPI job
+        :param driver: command of the driver
+        """
+        words = [str(word).format(address=self.name, port=self.port) for word in driver]
+        server = [str(BIN / "i-pi"), "input.xml"]
+        if mode == "mpi":
+            server = [str(BIN / "mpiexec"), "-n", "1", *server, ":", "-n", "1", *words]
+        processes = []
+        with (
+            (self.folder / "ipi.log").open("w") as log,
+            (self.folder / "driver.log").open("w") as own,
+        ):
+            try:
+                processes.append(self._start(server, log))
+                if mode in ("unix", "inet", "shm"):
+                    self._wait_for_socket(mode)
+                    processes.append(self._start(words, own))
+                times = self._step_times(processes[0])
+                for process in processes:
+                    process.wait(timeout=60)
+            finally:
+                for process in processes:
+                    process.kill()
+                    process.wait()
+        return Outcome(times, (self.folder / "driver.log").read_text())
+
+    def _start(self, words: list[str], log: object) -> subprocess.Popen:
+        return subprocess.Popen(words, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT)
+
+    def _wait_for_socket(self, mode: str) -> None:
+        """Until i-PI listens: its own driver does not wait."""
+        for _ in range(400):
+            if mode == "inet":
+                listening = "listening" in (self.folder / "ipi.log").read_text().lower()
+            else:
+                listening = glob.glob(f"/tmp/ipi_{self.name}*")
+            if listening:
+                break
+            time.sleep(0.05)
+        time.sleep(0.5)
+
+    def _step_times(self, server: subprocess.Popen) -> np.ndarray:
+        output = self.folder / "simulation.out"
+        found: list[float] = []
+        while len(found) <= self.steps:
+            ended = server.poll() is not None
+            if output.exists():
+                lines = sum(1 for line in output.open() if not line.startswith("#"))
+                found += [time.perf_counter()] * (lines - len(found))
+            if ended:
+                break
+            time.sleep(0.002)
+        if len(found) <= self.steps:
+            sys.exit(f"i-PI made {len(found)} of {self.steps} steps, see {self.folder}/ipi.log")
+        return np.array(found)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
