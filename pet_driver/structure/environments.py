@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..model import Neighborhoods
-from .edges import find_edges
+from .edges import Edges, find_edges
 from .system import System, species_indices
 
 
@@ -107,8 +107,15 @@ class Batch:
         :raises PetDriverError: for unknown elements and impossible geometries, see `find_edges`
         """
         kinds = [species_indices(system.numbers, species) for system in systems]
-        edges = [find_edges(system, cutoff) for system in systems]
-        sizes = [len(system) for system in systems]
+        return cls.from_edges(kinds, [find_edges(system, cutoff) for system in systems], device)
+
+    @classmethod
+    def from_edges(cls, kinds: list[np.ndarray], edges: list[Edges], device: torch.device) -> Batch:
+        """
+        :param kinds: for each structure (n_atoms,), index of the species of each atom
+        :param edges: of each structure
+        """
+        sizes = [len(of_structure) for of_structure in kinds]
         atom_offsets = np.cumsum([0, *sizes])
         edge_offsets = np.cumsum([0, *(len(e.centre) for e in edges)])
         all_kinds = np.concatenate(kinds) if kinds else np.zeros(0, dtype=np.int64)
