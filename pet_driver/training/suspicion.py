@@ -22,7 +22,7 @@ _ALL_PAIRS_UP_TO = 40
 _SIGNIFICANT = 3.5  # correlation times the root of the number of pairs, for something to be said
 _CLEAR = 0.5  # correlation of volume and stress, likewise
 _FACTOR = 3.0  # from which on a slope is another unit; where the rule holds well, less is needed
-_SHARP_FACTOR, _SHARP = 1.6, 0.95
+_SHARP_FACTOR, _SHARP = 1.7, 0.98
 _SOFTEST, _STIFFEST = 0.05, 2000.0  # GPa, of a bulk modulus
 
 
@@ -42,7 +42,7 @@ def _forces(frames: list[Frame]) -> str | None:
     for a, b in _pairs(frames, lambda a, b: _largest_strain(a, b) < 1e-6):
         changes.append(b.labels.energy - a.labels.energy)
         works.append(-_work(a, b))
-    said = _verdict(np.array(changes), np.array(works))
+    said = _verdict(np.array(changes), np.array(works), _SHARP_FACTOR)
     if said is None:
         return None
     units = {
@@ -166,7 +166,9 @@ def _work(a: Frame, b: Frame) -> float:
     return 0.5 * float(((a.labels.forces + b.labels.forces @ turn.T) * moved).sum())
 
 
-def _verdict(changes: np.ndarray, works: np.ndarray) -> tuple[float, float] | None:
+def _verdict(
+    changes: np.ndarray, works: np.ndarray, sharp_factor: float = _FACTOR
+) -> tuple[float, float] | None:
     """Correlation and slope of energies over works, where something is wrong with them."""
     if len(changes) < _LEAST_PAIRS or not changes.std() or not works.std():
         return None
@@ -177,7 +179,7 @@ def _verdict(changes: np.ndarray, works: np.ndarray) -> tuple[float, float] | No
         return None
     correlation = float(np.corrcoef(_ranks(changes), _ranks(works))[0, 1])
     slope = float(np.median(np.abs(changes)) / np.median(np.abs(works)))
-    factor = _SHARP_FACTOR if abs(correlation) > _SHARP else _FACTOR
+    factor = sharp_factor if abs(correlation) > _SHARP else _FACTOR
     unclear = abs(correlation) * np.sqrt(len(changes)) < _SIGNIFICANT
     if unclear or (correlation > 0.0 and 1.0 / factor < slope < factor):
         return None

@@ -1,5 +1,7 @@
 """Units, signs, missing labels, several files: the same physics, written in other ways."""
 
+import re
+
 import ase.io
 import numpy as np
 import pytest
@@ -112,9 +114,6 @@ def test_wrong_units_are_suspected(tmp_path, options, sentence):
     if sentence is None:
         assert said == []
     else:
-        pytest.importorskip("re")
-        import re
-
         assert any(re.search(sentence, line) for line in said), said
 
 
