@@ -106,7 +106,11 @@ class Training:
         log = Log(self.folder) if first else None
         started = saved = time.monotonic()
         before, total, counted = self.elapsed, 0.0, 0
-        with Progress("training", fit.steps, self.step) as progress:
+        by_time = fit.schedule == "time"
+        done = int(self.elapsed) if by_time else self.step
+        goal = min(int(fit.max_time), fit.steps) if by_time else fit.steps
+        what = "training, seconds" if by_time else "training"
+        with Progress(what, goal, done) as progress:
             if first:
                 if log.missing:
                     progress.say(log.missing)
@@ -115,7 +119,8 @@ class Training:
                 value = self._one_step(before + time.monotonic() - started)
                 total, counted = total + value, counted + 1
                 if first:
-                    progress.advance(f"loss {total / counted:.4g}")
+                    now = min(int(self.elapsed), goal) if by_time else self.step
+                    progress.advance(f"loss {total / counted:.4g}", now - progress.done)
                 if self.split.validation and self.step % fit.validate_every == 0:
                     row = self._row(total / counted)
                     total, counted = 0.0, 0

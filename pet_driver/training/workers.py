@@ -40,6 +40,10 @@ class Workers:
             backend = "nccl" if self.device_name.startswith("cuda") else "gloo"
             if backend == "nccl":
                 torch.cuda.set_device(self.device_name)
+            elif "OMP_NUM_THREADS" in os.environ:
+                # Whatever MKL's own variable says: threads that wait for cores of another process
+                # make steps many times slower.
+                torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
             if not distributed.is_initialized():
                 distributed.init_process_group(backend)
 
@@ -126,6 +130,7 @@ def start_workers(count: int, command: Sequence[str]) -> list[subprocess.Popen]:
         "MASTER_PORT": str(port),
         "WORLD_SIZE": str(count),
         "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
     }
     started = [
         subprocess.Popen(
@@ -136,5 +141,4 @@ def start_workers(count: int, command: Sequence[str]) -> list[subprocess.Popen]:
         for rank in range(1, count)
     ]
     os.environ.update({**common, "RANK": "0", "LOCAL_RANK": "0"})
-    torch.set_num_threads(int(threads))
     return started

@@ -148,7 +148,9 @@ def test_structures_turned_at_random_teach_the_same(folder, tmp_path):
         run = training(folder, tmp_path / f"rotate_{rotate}", DIPOLES, **fit)
         losses.append([run._one_step() for _ in range(4)])
     np.testing.assert_allclose(*losses, rtol=1e-4)
-    plain = training(folder, tmp_path / "plain", {**DIPOLES, "model": {"scope": "none"}})
+    plain = training(
+        folder, tmp_path / "plain", {**DIPOLES, "model": {**DIPOLES["model"], "scope": "none"}}
+    )
     assert plain.rotate
 
 
