@@ -102,6 +102,8 @@ def _value(field: dataclasses.Field, value: object, name: str) -> object:
         return None
     if "choices" in field.metadata:
         return _chosen(value, field.metadata["choices"], name)
+    if field.name == "may_lack" and isinstance(value, str):
+        return (value,)
     if field.name in _FILES and isinstance(value, str | list):
         return _texts(value, name)
     if field.name in _NAMES:
@@ -168,8 +170,7 @@ def _check_together(options: TrainingOptions) -> None:
                 "model.properties with its rank, 1 for a vector"
             )
     labels = {"energy", "forces", "stress", *data.property_keys}
-    lacking = data.may_lack if isinstance(data.may_lack, tuple) else (data.may_lack,)
-    for name in lacking:
+    for name in data.may_lack:
         if name not in labels:
             raise PetDriverError(
                 f"data.may_lack names {name!r}; known are {', '.join(sorted(labels))}"

@@ -82,6 +82,21 @@ def test_resumed_training_is_the_same_training(folder, tmp_path):
         ({"model": {"width": "many"}}, "model.width is 'many'"),
         ({"model": {"frames": {"margn": 1}}}, "did you mean 'margin'"),
         ({"card": "water"}, "the section card is 'water'"),
+        (
+            {"data": {"file": "data.xyz", "energy_unit": "ev"}},
+            "data.energy_unit is 'ev'; known are",
+        ),
+        ({"data": {"file": "data.xyz", "stress_kind": "strain"}}, "must be one of stress, virial"),
+        ({"data": {"file": "data.xyz", "may_lack": "force"}}, "data.may_lack names 'force'; known"),
+        (
+            {"data": {"file": "data.xyz", "property_keys": {"mu": "mu"}}},
+            "add it to model.properties",
+        ),
+        ({"data": {"file": ["data.xyz", "b.xyz"]}}, "there is no data file"),
+        ({"fit": {"schedule": "time"}}, "fit.max_time must be given"),
+        ({"fit": {"force_loss": "l1"}}, "fit.force_loss is 'l1'; it must be one of huber, mse"),
+        ({"fit": {"start_from": "nothing"}}, "there is no model 'nothing'"),
+        ({"fit": {"rotate": "maybe"}}, "must be one of True, False"),
     ],
 )
 def test_options_are_checked_first(folder, tmp_path, capsys, change, sentence):
