@@ -160,6 +160,7 @@ def train_in_processes(folder, path, out, count):
     return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300)
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one(folder, tmp_path):
     fit = {"batch_size": 3, "validate_every": 1, "sampled_share": 0.6, "learning_rate": 3e-4}
     path = options_file(tmp_path, "shared", SOLID, **fit)
@@ -175,6 +176,7 @@ def test_two_processes_train_like_one(folder, tmp_path):
     np.testing.assert_allclose(logs[0], logs[1], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_all_processes_end_when_one_is_killed(folder, tmp_path):
     path = options_file(tmp_path, "failing", SOLID, steps=10**6, validate_every=2)
     out = tmp_path / "out"
@@ -196,6 +198,7 @@ def test_all_processes_end_when_one_is_killed(folder, tmp_path):
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_uninterrupted(folder, tmp_path):
     """SIGKILL in the middle, as soon as there is a state; the weights are the same bit for bit."""
     path = options_file(
