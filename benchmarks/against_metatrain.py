@@ -47,7 +47,7 @@ def main() -> None:
     settings = read_options(chosen.options)
     split = write_split(chosen.data, settings.data, chosen.output)
     if chosen.only != "theirs":
-        train_ours(chosen)
+        train_ours(chosen, split["training"])
     if chosen.only != "ours":
         train_theirs(chosen, settings.model, split)
     report(chosen, split)
@@ -72,11 +72,13 @@ def threads(count: int) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": str(count), "MKL_NUM_THREADS": str(count)}
 
 
-def train_ours(chosen: argparse.Namespace) -> None:
-    """Until the time is over; the schedule ends with it."""
+def train_ours(chosen: argparse.Namespace, frames: int) -> None:
+    """Until the time is over; the schedule ends with it. Validated once per epoch, as theirs."""
     content = yaml.safe_load(chosen.options.read_text())
     content["data"] = {"file": "training.xyz", "validation": "validation.xyz", "test": "test.xyz"}
-    content["fit"].update(schedule="time", max_time=60.0 * chosen.minutes, steps=10**7)
+    fit = content["fit"]
+    fit.update(schedule="time", max_time=60.0 * chosen.minutes, steps=10**7)
+    fit["validate_every"] = max(frames // fit["batch_size"], 1)
     path = chosen.output / "ours.yaml"
     path.write_text(yaml.safe_dump(content))
     command = [sys.executable, "-m", "pet_driver.cli.main", "train", str(path), "--restart"]

@@ -131,6 +131,10 @@ class Training:
                 if first and time.monotonic() - saved > 60.0 * fit.checkpoint_minutes:
                     self.save_state()
                     saved = time.monotonic()
+            if counted and self.split.validation:
+                row = self._row(total / counted)
+                if first:
+                    log.write(row, progress)
         if first:
             self.save_state()
         return self._write_model()
