@@ -14,9 +14,9 @@ import argparse
 import csv
 import os
 import re
-import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -92,8 +92,8 @@ def train_theirs(chosen: argparse.Namespace, model: dict, split: dict[str, int])
     folder = (chosen.output / "theirs").resolve()
     folder.mkdir(exist_ok=True)
     # Their schedule is one of epochs: so many that it ends about with the time, from a trial.
-    trial = run_theirs(chosen, model, folder / "trial", epochs=1000, minutes=chosen.minutes / 10.0)
-    per_epoch = 60.0 * chosen.minutes / 10.0 / max(len(trial), 1)
+    trial = run_theirs(chosen, model, folder / "trial", epochs=1000, minutes=chosen.minutes / 5.0)
+    per_epoch = 60.0 * chosen.minutes / 5.0 / max(len(trial), 1)
     if len(trial) > 2:
         per_epoch = (trial[-1]["seconds"] - trial[0]["seconds"]) / (len(trial) - 1)
     epochs = max(int(60.0 * chosen.minutes / per_epoch), 1)
@@ -174,13 +174,13 @@ def follow(process: subprocess.Popen, log: Path, seconds: float) -> list[dict[st
             now = time.monotonic()
             if "Starting training" in line:
                 begun = now
+                # A timer, as it may say nothing for long.
+                timer = threading.Timer(seconds, process.terminate)
+                timer.daemon = True
+                timer.start()
             if "Epoch:" in line:
                 begun = now if begun is None else begun
                 rows.append({"seconds": now - begun, **numbers(line)})
-            if begun is not None and now - begun > seconds:
-                process.send_signal(signal.SIGINT)
-                break
-        process.terminate()
         process.wait()
     if not rows:
         sys.exit(f"metatrain has not finished an epoch; its words are in {log}")
