@@ -99,6 +99,8 @@ def train_theirs(chosen: argparse.Namespace, model: dict, split: dict[str, int])
     epochs = max(int(60.0 * chosen.minutes / per_epoch), 1)
     print(f"metatrain: {per_epoch:.1f} s per epoch of {split['training']} frames, {epochs} epochs")
     rows = run_theirs(chosen, model, folder / "run", epochs, chosen.minutes)
+    if not rows:
+        sys.exit(f"metatrain has not finished an epoch; its words are in {folder / 'run'}")
     with (chosen.output / "theirs.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[-1]))
         writer.writeheader()
@@ -182,8 +184,6 @@ def follow(process: subprocess.Popen, log: Path, seconds: float) -> list[dict[st
                 begun = now if begun is None else begun
                 rows.append({"seconds": now - begun, **numbers(line)})
         process.wait()
-    if not rows:
-        sys.exit(f"metatrain has not finished an epoch; its words are in {log}")
     return rows
 
 
