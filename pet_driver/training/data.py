@@ -13,7 +13,7 @@ from ..errors import PetDriverError
 from ..structure import System, check_structure
 from . import units
 from .labels import Labels, read_labels
-from .options import DataOptions
+from .options import DataOptions, TrainingOptions
 
 
 @dataclass
@@ -141,3 +141,18 @@ def split_frames(frames: list[Frame], validation: int, test: int, seed: int) -> 
 def species_of(frames: list[Frame]) -> tuple[int, ...]:
     """Atomic numbers that occur, ascending."""
     return tuple(sorted({int(z) for frame in frames for z in frame.system.numbers}))
+
+
+def origin_of_data(options: TrainingOptions, split: Split) -> dict:
+    """Lines of a model card: files and frames, and the model that the weights come from."""
+    files = options.data.file
+    names = [files] if isinstance(files, str) else list(files)
+    found: dict = {
+        "data": {
+            "file": ", ".join(Path(name).name for name in names),
+            "indices": split.indices(),
+        }
+    }
+    if options.fit.start_from is not None:
+        found["started_from"] = Path(options.fit.start_from).name
+    return found

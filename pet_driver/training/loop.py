@@ -19,12 +19,13 @@ from ..model import PET, FrameRows
 from ..progress import Progress
 from ..symmetry import random_rotations
 from . import pictures
-from .accuracy import Comparison, compare, summary
+from .accuracy import Comparison, summary
 from .baseline import describe_baseline
 from .batches import Batches, grouped
-from .data import Frame, Split, read_split, species_of
+from .data import Frame, Split, origin_of_data, read_split, species_of
+from .estimates import compare_batch
 from .log import Log, read_log
-from .loss import Counts, Estimate, loss, predict
+from .loss import Counts, loss, predict
 from .options import TrainingOptions
 from .schedule import Schedule
 from .start import begin, hyperparameters, load_origin, shifted_baseline, some_of_all_species
@@ -232,28 +233,9 @@ class Training:
         for part in parts:
             some = [mine[k] for k in part]
             batch, _ = self.batches.make(some)
-            found += self._compared(some, predict(network, batch))
+            estimate = predict(network, batch)
+            found += compare_batch(some, estimate, self.scales, self.hyper.species)
         return self.workers.gather(found)
-
-    def _compared(self, frames: list[Frame], estimate: Estimate) -> list[Comparison]:
-        scales = self.scales
-        baseline = dict(zip(self.hyper.species, scales.baseline, strict=True))
-        energies = (estimate.energies.detach() * scales.energy).tolist()
-        forces = (estimate.forces.detach() * scales.energy).cpu().numpy()
-        virials = (estimate.virials.detach() * scales.energy).cpu().numpy()
-        outputs = {
-            name: (values.detach() * scales.properties[name]).cpu().numpy()
-            for name, values in estimate.properties.items()
-            if name in scales.ranks
-        }
-        found, first = [], 0
-        for k, frame in enumerate(frames):
-            last = first + len(frame.system)
-            energy = energies[k] + sum(baseline[int(z)] for z in frame.system.numbers)
-            own = {name: values[k] for name, values in outputs.items()}
-            found.append(compare(frame, energy, forces[first:last], virials[k], own))
-            first = last
-        return found
 
     def errors(self, frames: list[Frame]) -> dict[str, float]:
         """Root-mean-square errors of the averaged weights, see `accuracy.summary`."""
@@ -325,14 +307,9 @@ class Training:
 
     def _save(self, path: Path, errors: dict[str, dict[str, float]]) -> None:
         options = self.options
-        files = options.data.file
-        names = [files] if isinstance(files, str) else list(files)
         card = {
             **options.card,
-            "data": {
-                "file": ", ".join(Path(name).name for name in names),
-                "indices": self.split.indices(),
-            },
+            **origin_of_data(options, self.split),
             "steps": self.step,
             "epochs": round(self.seen / len(self.split.training), 1),
             "hours": round(self.elapsed / 3600.0, 3),
@@ -340,10 +317,8 @@ class Training:
             "baseline_eV": describe_baseline(self.scales.baseline, self.hyper.species),
             "errors": errors,
         }
-        if options.fit.start_from is not None:
-            card["started_from"] = Path(options.fit.start_from).name
         weights = {key: value.detach() for key, value in self.average.module.state_dict().items()}
-        units = {name: options.data.property_units.get(name, "") for name in self.scales.ranks}
+        given = options.data.property_units
         save_checkpoint(
             Checkpoint(
                 self.hyper,
@@ -353,7 +328,7 @@ class Training:
                 card,
                 options.name,
                 property_scales=self.scales.properties,
-                property_units={name: unit for name, unit in units.items() if unit},
+                property_units={name: given[name] for name in self.scales.ranks if name in given},
             ),
             path,
         )
