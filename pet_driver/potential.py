@@ -23,7 +23,7 @@ from .evaluation import SCOPES, Evaluation, Evaluator, scope_advice
 from .exchange import EdgePlan, LocalPlan
 from .model import FrameRows
 from .prediction import Prediction
-from .structure import Batch, Environments, NeighborLists, System
+from .structure import Batch, Environments, NeighborLists, System, species_indices
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -241,8 +241,9 @@ class Potential:
         return self._evaluator.frames(batch.environments, batch.vectors)
 
     def _batch(self, systems: list[System]) -> Batch:
+        kinds = [species_indices(system.numbers, self.species) for system in systems]
         edges = [self._neighbor_lists.edges(system) for system in systems]
-        return Batch.from_edges(systems, edges, self.species, self.device)
+        return Batch.from_edges(kinds, edges, self.device)
 
     def _evaluate(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -17,6 +18,14 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train with N processes, which share every batch: on N cores much faster than N "
+        "threads, or on N GPUs (torchrun does too; default: 1)",
+    )
+    parser.add_argument(
         "--restart", action="store_true", help="begin anew although the folder holds a state"
     )
     parser.set_defaults(run=run)
@@ -26,16 +35,37 @@ def run(options: argparse.Namespace) -> None:
     from ..errors import PetDriverError
 
     try:
-        from ..training import Training, read_options
+        from ..training import Training, Workers, read_options, start_workers
     except ModuleNotFoundError as error:
         raise PetDriverError(
             f"training needs {error.name}; install it with `pip install pet-driver[train]`"
         ) from error
+    if options.processes < 1:
+        raise PetDriverError(f"--processes is {options.processes}; give at least 1")
     settings = read_options(options.options)
     folder = options.output or Path(f"{settings.name}_training")
-    training = Training(
-        settings, options.data_folder or options.options.parent, folder, options.device
-    )
-    if not options.restart:
-        training.resume()
-    print(f"wrote {training.run()}")
+    data_folder = options.data_folder or options.options.parent
+    others = []
+    if options.processes > 1 and "RANK" not in os.environ:
+        others = start_workers(options.processes, _command(options, folder))
+    try:
+        workers = Workers(options.device)
+        training = Training(settings, data_folder, folder, workers=workers)
+        if not options.restart:
+            training.resume()
+        path = training.run()
+        workers.close()
+    finally:
+        for process in others:
+            process.terminate()
+            process.wait()
+    if workers.first:
+        print(f"wrote {path}")
+
+
+def _command(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Arguments for the other processes."""
+    command = ["train", str(options.options), "-o", str(folder), "--device", options.device]
+    if options.data_folder is not None:
+        command += ["--data-folder", str(options.data_folder)]
+    return [*command, "--restart"] if options.restart else command

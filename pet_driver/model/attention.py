@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-NORMALIZATIONS: dict[str, type[nn.Module]] = {"rms": nn.RMSNorm, "layer": nn.LayerNorm}
+from .twice_differentiable import LayerNorm, silu, softmax
+
+NORMALIZATIONS: dict[str, type[nn.Module]] = {"rms": nn.RMSNorm, "layer": LayerNorm}
 
 
 class FeedForward(nn.Module):
@@ -22,7 +24,7 @@ class FeedForward(nn.Module):
         if self.gated:
             value, gate = hidden.chunk(2, dim=-1)
             return self.w_out(value * torch.sigmoid(gate))
-        return self.w_out(nn.functional.silu(hidden))
+        return self.w_out(silu(hidden))
 
 
 class Attention(nn.Module):
@@ -50,7 +52,7 @@ class Attention(nn.Module):
         query, key, value = split.permute(2, 0, 3, 1, 4)
         scale = (width // self.heads) ** -0.5
         logits = (query * scale) @ key.transpose(-2, -1) + log_factors[:, None, None, :]
-        mixed = torch.softmax(logits, dim=-1) @ value
+        mixed = softmax(logits) @ value
         return self.output_linear(mixed.transpose(1, 2).reshape(rows, count, width))
 
 

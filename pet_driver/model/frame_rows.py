@@ -57,8 +57,12 @@ class FrameRows:
         centre = self.centre.repeat_interleave(count)
         return FrameRows(centre, frames.reshape(-1, 3, 3), weights, self.n_centres)
 
-    def sample(self, generator: torch.Generator | None = None) -> FrameRows:
+    def sample(
+        self, generator: torch.Generator | None = None, draw: Tensor | None = None
+    ) -> FrameRows:
         """One row per centre, drawn with probability equal to its weight; its weight becomes 1.
+
+        :param draw: (n_centres,), uniform from 0 to 1, which decide; None: drawn by the generator
 
         The average over draws is the full average. So is that of derivatives up to the change
         of the weights: its estimate would be the value times d(log weight), whose variance is
@@ -69,9 +73,10 @@ class FrameRows:
         counts = self.counts()
         first = torch.cumsum(counts, dim=0) - counts
         start = cumulative[first] - weights[first]
-        draw = torch.rand(
-            self.n_centres, generator=generator, dtype=weights.dtype, device=weights.device
-        )
+        if draw is None:
+            draw = torch.rand(
+                self.n_centres, generator=generator, dtype=weights.dtype, device=weights.device
+            )
         rows = torch.searchsorted(cumulative, start + draw)
         rows = torch.minimum(torch.maximum(rows, first), first + counts - 1)
         ones = torch.ones_like(weights[rows])

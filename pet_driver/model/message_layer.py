@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .attention import NORMALIZATIONS, TransformerLayer
 from .hyperparameters import Hyperparameters
+from .twice_differentiable import SiLU, silu
 
 
 @dataclass
@@ -98,7 +99,7 @@ class MessageLayer(nn.Module):
         geometry = torch.cat([tokens.vectors, tokens.lengths[..., None]], dim=-1)
         embed = self.compress_in.weight[:, :width] @ self.edge_embedder.weight
         edges = nn.functional.linear(geometry, embed) + invariant
-        edges = self.compress_out(nn.functional.silu(edges))
+        edges = self.compress_out(silu(edges))
         log_factors = torch.nn.functional.pad(tokens.log_factors, (1, 0))
         for layer in self.transformer:
             node, edges = layer(node, edges, log_factors)
@@ -113,7 +114,7 @@ class Combination(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(2 * width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
+            nn.Linear(2 * width, 2 * width), SiLU(), nn.Linear(2 * width, width)
         )
 
     def forward(self, both: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .twice_differentiable import SiLU
+
 
 class Head(nn.Module):
     """Numbers from features, two hidden layers with SiLU.
@@ -17,9 +19,9 @@ class Head(nn.Module):
         self.outputs = outputs
         self.layers = nn.Sequential(
             nn.Linear(width, hidden),
-            nn.SiLU(),
+            SiLU(),
             nn.Linear(hidden, hidden),
-            nn.SiLU(),
+            SiLU(),
             nn.Linear(hidden, outputs),
         )
 

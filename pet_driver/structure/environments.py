@@ -106,23 +106,16 @@ class Batch:
         :param species: atomic numbers that the model knows
         :raises PetDriverError: for unknown elements and impossible geometries, see `find_edges`
         """
-        edges = [find_edges(system, cutoff) for system in systems]
-        return cls.from_edges(systems, edges, species, device)
+        kinds = [species_indices(system.numbers, species) for system in systems]
+        return cls.from_edges(kinds, [find_edges(system, cutoff) for system in systems], device)
 
     @classmethod
-    def from_edges(
-        cls,
-        systems: list[System],
-        edges: list[Edges],
-        species: tuple[int, ...],
-        device: torch.device,
-    ) -> Batch:
-        """Edges that somebody has found already.
-
-        :raises PetDriverError: for unknown elements
+    def from_edges(cls, kinds: list[np.ndarray], edges: list[Edges], device: torch.device) -> Batch:
         """
-        kinds = [species_indices(system.numbers, species) for system in systems]
-        sizes = [len(system) for system in systems]
+        :param kinds: for each structure (n_atoms,), index of the species of each atom
+        :param edges: of each structure
+        """
+        sizes = [len(of_structure) for of_structure in kinds]
         atom_offsets = np.cumsum([0, *sizes])
         edge_offsets = np.cumsum([0, *(len(e.centre) for e in edges)])
         all_kinds = np.concatenate(kinds) if kinds else np.zeros(0, dtype=np.int64)

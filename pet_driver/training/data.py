@@ -1,4 +1,4 @@
-"""Training data: frames from extxyz, the split, and the per-element baseline."""
+"""Training data: frames from extxyz files, and their split."""
 
 from __future__ import annotations
 
@@ -8,23 +8,30 @@ from pathlib import Path
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
 
 from ..errors import PetDriverError
 from ..structure import System, check_structure
-from .options import DataOptions
+from . import units
+from .labels import Labels, read_labels
+from .options import DataOptions, TrainingOptions
 
 
 @dataclass
 class Frame:
-    """One labelled structure: energy in eV, forces (n_atoms, 3) in eV/angstrom; index: position in
-    the file.
+    """One labelled structure; index: position in its file; source: name of that file; group: what
+    it is counted with in tables of errors.
     """
 
     system: System
-    energy: float
-    forces: np.ndarray
+    labels: Labels
     index: int
+    source: str = ""
+    group: str = ""
+
+    @property
+    def volume(self) -> float:
+        """angstrom^3"""
+        return float(abs(np.linalg.det(self.system.cell)))
 
 
 @dataclass
@@ -35,18 +42,46 @@ class Split:
     validation: list[Frame]
     test: list[Frame]
 
-    def indices(self) -> dict[str, list[int]]:
-        """Positions in the data file of the frames of each part."""
-        return {
-            name: [frame.index for frame in getattr(self, name)]
-            for name in ("training", "validation", "test")
-        }
+    def indices(self) -> dict[str, list[int] | dict[str, list[int]]]:
+        """Positions in the data file of the frames of each part; with several files, by file."""
+        parts = {name: getattr(self, name) for name in ("training", "validation", "test")}
+        if len({frame.source for part in parts.values() for frame in part}) <= 1:
+            return {name: [frame.index for frame in part] for name, part in parts.items()}
+        found: dict[str, dict[str, list[int]]] = {}
+        for name, part in parts.items():
+            found[name] = {}
+            for frame in part:
+                found[name].setdefault(frame.source, []).append(frame.index)
+        return found
 
 
-def read_frames(path: Path, options: DataOptions) -> list[Frame]:
+def read_split(folder: Path, options: DataOptions, ranks: dict[str, int] | None = None) -> Split:
+    """Frames of all files that the options name, and who serves for what.
+
+    :param ranks: of the covariant outputs of the model
+    :raises PetDriverError: see `read_frames` and `split_frames`
     """
+
+    def read(names: str | tuple[str, ...]) -> list[Frame]:
+        listed = (names,) if isinstance(names, str) else names
+        return [frame for x in listed for frame in read_frames(folder / x, options, ranks)]
+
+    counts = [0 if isinstance(x, str | tuple) else x for x in (options.validation, options.test)]
+    split = split_frames(read(options.file), *counts, options.seed)
+    if isinstance(options.validation, str | tuple):
+        split.validation = read(options.validation)
+    if isinstance(options.test, str | tuple):
+        split.test = read(options.test)
+    return split
+
+
+def read_frames(
+    path: Path, options: DataOptions, ranks: dict[str, int] | None = None
+) -> list[Frame]:
+    """
+    :param ranks: of the covariant outputs of the model
     :raises PetDriverError: if the file is missing, is not extxyz or holds no frame, a frame is not
-        a structure, or lacks the energy or the forces
+        a structure, or lacks a label that it may not lack
     """
     try:
         structures = ase.io.read(path, index=":", format="extxyz")
@@ -60,67 +95,47 @@ def read_frames(path: Path, options: DataOptions) -> list[Frame]:
         ) from error
     if not structures:
         raise PetDriverError(f"the data file {path} is empty; give labelled structures in extxyz")
-    return [_frame(atoms, options, index) for index, atoms in enumerate(structures)]
+    name = Path(path).name
+    return [_frame(a, options, ranks or {}, index, name) for index, a in enumerate(structures)]
 
 
-def _frame(atoms: Atoms, options: DataOptions, index: int) -> Frame:
+def _frame(
+    atoms: Atoms, options: DataOptions, ranks: dict[str, int], index: int, source: str
+) -> Frame:
+    unit = units.length_unit(options.length_unit)
+    if unit != 1.0:
+        atoms.set_cell(atoms.cell.array * unit)
+        atoms.positions *= unit
     system = System.from_atoms(atoms)
     try:
         check_structure(system)
     except PetDriverError as error:
         raise PetDriverError(f"frame {index} of the data: {error}") from error
-    energy = _numbers(atoms, options.energy_key, "info", index, ())
-    forces = _numbers(atoms, options.forces_key, "arrays", index, (len(atoms), 3))
-    return Frame(system, float(energy), forces, index)
+    group = atoms.info.get(options.group_key) if options.group_key else None
+    return Frame(
+        system,
+        read_labels(atoms, options, ranks, index),
+        index,
+        source,
+        atoms.get_chemical_formula() if group is None else str(group),
+    )
 
 
-def _numbers(atoms: Atoms, key: str, kind: str, index: int, shape: tuple[int, ...]) -> np.ndarray:
-    label = _label(atoms, key, kind, index)
-    try:
-        values = np.asarray(label, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise PetDriverError(
-            f"frame {index} has {label!r} for {key!r}; it must be a number"
-        ) from error
-    if values.shape != shape:
-        raise PetDriverError(
-            f"frame {index} has {key!r} of shape {values.shape}; it must be {shape}, "
-            "one energy, and three components of the force on each atom"
-        )
-    if not np.isfinite(values).all():
-        raise PetDriverError(
-            f"frame {index} has {values[~np.isfinite(values)].flat[0]} in {key!r}; "
-            "correct it or take the frame out"
-        )
-    return values
-
-
-def _label(atoms: Atoms, key: str, kind: str, index: int) -> float | np.ndarray:
-    # ASE moves keys that it knows, such as "energy", from the file into a calculator.
-    known = dict(getattr(atoms, kind))
-    if atoms.calc is not None:
-        known.update(atoms.calc.results)
-    if key not in known:
-        raise PetDriverError(
-            f"frame {index} has no {key!r}; it has {', '.join(sorted(known)) or 'no labels'}"
-        )
-    return known[key]
-
-
-def split_frames(frames: list[Frame], options: DataOptions) -> Split:
+def split_frames(frames: list[Frame], validation: int, test: int, seed: int) -> Split:
     """Random split; the same seed gives the same split.
 
     :raises PetDriverError: if no frame would be left for training
     """
-    held = options.validation + options.test
+    held = validation + test
     if held >= len(frames):
         raise PetDriverError(
             f"{held} frames are set aside of {len(frames)}; lower data.validation or data.test "
             "so that some remain"
         )
-    order = np.random.default_rng(options.seed).permutation(len(frames))
-    test, validation, training = np.split(order, [options.test, held])
-    return Split(*([frames[i] for i in sorted(part)] for part in (training, validation, test)))
+    order = np.random.default_rng(seed).permutation(len(frames))
+    parts = np.split(order, [test, held])
+    chosen = (parts[2], parts[1], parts[0])
+    return Split(*([frames[i] for i in sorted(part)] for part in chosen))
 
 
 def species_of(frames: list[Frame]) -> tuple[int, ...]:
@@ -128,20 +143,16 @@ def species_of(frames: list[Frame]) -> tuple[int, ...]:
     return tuple(sorted({int(z) for frame in frames for z in frame.system.numbers}))
 
 
-def fit_baseline(frames: list[Frame], species: tuple[int, ...]) -> list[float]:
-    """Energy per element that explains the total energies best, eV.
-
-    The least-squares solution of smallest norm, so that data of a single composition is no problem.
-    """
-    counts = np.array(
-        [[np.count_nonzero(f.system.numbers == z) for z in species] for f in frames],
-        dtype=np.float64,
-    )
-    energies = np.array([frame.energy for frame in frames])
-    solution, *_ = np.linalg.lstsq(counts, energies, rcond=None)
-    return [float(x) for x in solution]
-
-
-def describe_baseline(baseline: list[float], species: tuple[int, ...]) -> dict[str, float]:
-    """Baseline by symbol of the element, for the model card."""
-    return {chemical_symbols[z]: round(e, 6) for z, e in zip(species, baseline, strict=True)}
+def origin_of_data(options: TrainingOptions, split: Split) -> dict:
+    """Lines of a model card: files and frames, and the model that the weights come from."""
+    files = options.data.file
+    names = [files] if isinstance(files, str) else list(files)
+    found: dict = {
+        "data": {
+            "file": ", ".join(Path(name).name for name in names),
+            "indices": split.indices(),
+        }
+    }
+    if options.fit.start_from is not None:
+        found["started_from"] = Path(options.fit.start_from).name
+    return found

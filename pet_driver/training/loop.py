@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
+import dataclasses
 import math
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,68 +15,86 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ..checkpoint import Checkpoint, save_checkpoint
 from ..devices import choose_device
 from ..errors import PetDriverError
-from ..model import PET, Hyperparameters
+from ..model import PET, FrameRows
 from ..progress import Progress
-from ..structure import Batch
-from .data import (
-    Frame,
-    Split,
-    describe_baseline,
-    fit_baseline,
-    read_frames,
-    species_of,
-    split_frames,
-)
-from .loss import Target, loss, predict
+from ..symmetry import random_rotations
+from . import pictures
+from .accuracy import Comparison, summary
+from .baseline import describe_baseline
+from .batches import Batches, grouped
+from .data import Frame, Split, origin_of_data, read_split, species_of
+from .estimates import compare_batch
+from .log import Log, read_log
+from .loss import Counts, loss, predict
 from .options import TrainingOptions
+from .schedule import Schedule
+from .start import begin, hyperparameters, load_origin, shifted_baseline, some_of_all_species
+from .suspicion import suspicions
+from .workers import Workers
+
+_ATOMS_TO_VALIDATE = 400  # at a time
+_SHOWN = 40  # training frames whose errors go onto the card: as many as are held out, about
 
 
 class Training:
     """One run: data, network, optimizer, and where it stands.
 
-    :param folder: receives ``NAME.safetensors``, ``log.csv`` and ``state.pt`` (to resume)
+    :param folder: receives ``NAME.safetensors``, ``log.csv``, ``state.pt`` (to resume) and pictures
+    :param workers: processes that train together; None: this one alone
     """
 
     def __init__(
-        self, options: TrainingOptions, data_folder: Path, folder: Path, device: str = "cpu"
+        self,
+        options: TrainingOptions,
+        data_folder: Path,
+        folder: Path,
+        device: str = "cpu",
+        workers: Workers | None = None,
     ) -> None:
         self.options, self.folder = options, folder
-        self.device = choose_device(device)
-        frames = read_frames(data_folder / options.data.file, options.data)
-        self.split: Split = split_frames(frames, options.data)
-        species = species_of(frames)
-        try:
-            self.hyper = Hyperparameters.from_dict({**options.model, "species": species})
-        except (ValueError, TypeError) as error:
-            raise PetDriverError(f"the section model is not valid: {error}") from error
-        self.baseline = fit_baseline(self.split.training, species)
-        self.scale = float(
-            np.sqrt(np.mean(np.concatenate([f.forces for f in self.split.training]) ** 2))
-        )
-        if not self.scale:
-            raise PetDriverError(
-                f"all forces of the training frames are zero under {options.data.forces_key!r}; "
-                "correct data.forces_key"
-            )
+        self.workers = workers or Workers(device)
+        self.device = choose_device(self.workers.device_name)
         fit = options.fit
-        torch.manual_seed(fit.seed)
-        self.network = PET(self.hyper).to(self.device)
+        origin = load_origin(options)
+        ranks = dict(origin.hyper.properties) if origin else {}
+        ranks |= dict(options.model.get("properties") or {})
+        self.split: Split = read_split(data_folder, options.data, ranks)
+        parts = (self.split.training, self.split.validation, self.split.test)
+        self.hyper = hyperparameters(options, origin, species_of([f for p in parts for f in p]))
+        start = begin(options, self.hyper, origin, self.split, self.device)
+        self.network, self.scales = start.network, start.scales
+        self.batches = Batches(self.hyper.cutoff, self.hyper.species, self.scales, self.device)
+        if origin is not None and fit.baseline == "new":
+            self._renew_baseline()
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(fit.ema_decay))
+        # Only the gradient with respect to positions is ever computed of the average.
+        self.average.requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=fit.learning_rate, weight_decay=fit.weight_decay
         )
-        self.sampler = torch.Generator(device=self.device).manual_seed(fit.seed)
+        self.schedule = Schedule(fit)
+        self.rotate = self.hyper.scope == "none" if fit.rotate is None else fit.rotate
         self.shuffle = torch.Generator().manual_seed(fit.seed)
-        self.queue: list[int] = []
-        self.step = 0
-        self.elapsed = 0.0
+        self.queue: list[list[int]] = []
+        self.step, self.seen, self.elapsed = 0, 0, 0.0
+        self.best, self.worse = math.inf, 0
+        if self.workers.first:
+            for sentence in suspicions(self.split.training):
+                warnings.warn(sentence, stacklevel=2)
+
+    def _renew_baseline(self) -> None:
+        frames = some_of_all_species(self.split.training)
+        found = self.comparisons(frames, self.network)
+        predicted = np.array([0.0 if c.energy is None else c.energy[0] for c in found])
+        self.scales = shifted_baseline(self.scales, frames, predicted, self.hyper.species)
+        self.batches.scales = self.scales
 
     # -- running --
 
     def run(self) -> Path:
-        """Train to the last step, or as far as ``max_time`` allows; returns the path of the model
-        file.
+        """Train to the last step, or as far as ``max_time`` and ``patience`` allow.
 
+        :return: path of the model file
         :raises PetDriverError: if the folder cannot be made, or the loss is not finite
         """
         try:
@@ -84,116 +103,153 @@ class Training:
             raise PetDriverError(
                 f"the folder {self.folder} cannot be made ({error.strerror}); give another output"
             ) from error
-        fit = self.options.fit
+        fit, first = self.options.fit, self.workers.first
+        log = Log(self.folder) if first else None
         started = saved = time.monotonic()
-        before = self.elapsed
-        with Progress("training", fit.steps, self.step) as progress:
-            while self.step < fit.steps:
-                value = self._one_step()
-                progress.advance(f"loss {value:.4f}")
-                now = time.monotonic()
-                self.elapsed = before + now - started
+        before, total, counted = self.elapsed, 0.0, 0
+        by_time = fit.schedule == "time"
+        done = int(self.elapsed) if by_time else self.step
+        goal = min(int(fit.max_time), fit.steps) if by_time else fit.steps
+        what = "training, seconds" if by_time else "training"
+        with Progress(what, goal, done) as progress:
+            if first:
+                if log.missing:
+                    progress.say(log.missing)
+                log.keep_until(self.step)
+            while not self.schedule.finished(self.step, self.elapsed):
+                value = self._one_step(before + time.monotonic() - started)
+                total, counted = total + value, counted + 1
+                if first:
+                    now = min(int(self.elapsed), goal) if by_time else self.step
+                    progress.advance(f"loss {total / counted:.4g}", now - progress.done)
                 if self.split.validation and self.step % fit.validate_every == 0:
-                    self._record(progress)
-                if now - saved > 60.0 * fit.checkpoint_minutes:
+                    row = self._row(total / counted)
+                    total, counted = 0.0, 0
+                    if first:
+                        log.write(row, progress)
+                    if self._impatient(row):
+                        break
+                if first and time.monotonic() - saved > 60.0 * fit.checkpoint_minutes:
                     self.save_state()
-                    saved = now
-                if fit.max_time is not None and self.elapsed > fit.max_time:
-                    break
-        self.save_state()
+                    saved = time.monotonic()
+            if counted and self.split.validation:
+                row = self._row(total / counted)
+                if first:
+                    log.write(row, progress)
+        if first:
+            self.save_state()
         return self._write_model()
 
-    def _one_step(self) -> float:
-        fit = self.options.fit
+    def _one_step(self, elapsed: float = 0.0) -> float:
+        """
+        :param elapsed: seconds spent so far, as this process sees it
+        :return: the loss
+        """
+        fit, schedule = self.options.fit, self.schedule
         for group in self.optimizer.param_groups:
-            group["lr"] = fit.learning_rate * self._rate(self.step)
+            group["lr"] = fit.learning_rate * schedule.rate(self.step, self.elapsed)
         frames = [self.split.training[i] for i in self._next_indices()]
-        batch, target = self._batch(frames)
-        sampled = self.step < fit.sampled_share * fit.steps
-        sample = self.sampler if sampled else None
-        estimate = predict(self.network, batch, sample, differentiable=True)
-        sizes = torch.tensor(batch.sizes, dtype=torch.float64, device=self.device)
-        value = loss(estimate, target, sizes, fit, self.scale, self.step / fit.steps)
         self.optimizer.zero_grad(set_to_none=True)
-        value.backward()
+        value = self._gradients(frames)
+        clock = elapsed if self.workers.first else 0.0
+        numbers = torch.tensor([value, clock], dtype=torch.float64, device=self.device)
+        numbers = self.workers.add_gradients(self.network.parameters(), numbers)
+        value, self.elapsed = numbers.tolist()
+        if not math.isfinite(value):
+            raise PetDriverError(
+                f"the loss is {value} at step {self.step}; lower fit.learning_rate"
+            )
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), fit.clip_norm)
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        if not math.isfinite(value.item()):
-            raise PetDriverError(
-                f"the loss is {value.item()} at step {self.step}; lower fit.learning_rate"
-            )
+        self.seen += len(frames)
+        return value
+
+    def _gradients(self, frames: list[Frame]) -> float:
+        """Gradients of this process' share of a batch; returns its share of the loss."""
+        fit = self.options.fit
+        sizes = [len(frame.system) for frame in frames]
+        mine = self.workers.share(sizes)
+        if mine.start == mine.stop:
+            return 0.0
+        rotations = None
+        if self.rotate:
+            seed = fit.seed * 1_000_003 + self.step
+            rotations = random_rotations(len(frames), seed)[mine]
+        batch, target = self.batches.make(frames[mine], rotations)
+        sample = None
+        if self.schedule.sampled(self.step, self.elapsed):
+            sample = self._drawing(sum(sizes), sum(sizes[: mine.start]), sum(sizes[mine]))
+        estimate = predict(self.network, batch, sample, True, fit.precision == "bfloat16")
+        atoms = torch.tensor(batch.sizes, dtype=torch.float64, device=self.device)
+        weight = self.schedule.energy_weight(self.step, self.elapsed)
+        value = loss(estimate, target, atoms, fit, self.scales.energy, weight, Counts.of(frames))
+        value.backward()
         return value.item()
 
-    def _rate(self, step: int) -> float:
-        fit = self.options.fit
-        if step < fit.warmup_steps:
-            return (step + 1) / fit.warmup_steps
-        done = (step - fit.warmup_steps) / max(fit.steps - fit.warmup_steps, 1)
-        return 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+    def _drawing(self, atoms: int, first: int, count: int):  # noqa: ANN202
+        """Draws one frame of each centre; the same ones however a batch is shared.
+
+        :param atoms: of the whole batch; first, count: those of this process
+        """
+        generator = torch.Generator().manual_seed(self.options.fit.seed * 1_000_003 + self.step)
+
+        def draw(rows: FrameRows) -> FrameRows:
+            numbers = torch.rand(atoms, generator=generator, dtype=torch.float64)
+            return rows.sample(draw=numbers[first : first + count].to(rows.weights.device))
+
+        return draw
 
     def _next_indices(self) -> list[int]:
-        while len(self.queue) < self.options.fit.batch_size:
-            self.queue += torch.randperm(len(self.split.training), generator=self.shuffle).tolist()
-        taken = self.queue[: self.options.fit.batch_size]
-        self.queue = self.queue[self.options.fit.batch_size :]
-        return taken
+        if not self.queue:
+            fit, order = (
+                self.options.fit,
+                torch.randperm(len(self.split.training), generator=self.shuffle).tolist(),
+            )
+            sizes = [len(self.split.training[i].system) for i in order]
+            batches = grouped(sizes, fit.batch_size, fit.batch_atoms)
+            self.queue = [[order[k] for k in batch] for batch in batches]
+        return self.queue.pop(0)
 
-    def _batch(self, frames: list[Frame]) -> tuple[Batch, Target]:
-        batch = Batch.from_systems(
-            [frame.system for frame in frames], self.hyper.cutoff, self.hyper.species, self.device
+    def _impatient(self, row: dict[str, float]) -> bool:
+        """Whether the errors have not fallen for too long; the same on every process."""
+        key = next((k for k in row if k.startswith("force_rmse")), None)
+        key = key or next(k for k in row if "rmse" in k)
+        self.best, self.worse = (
+            (row[key], 0) if row[key] < self.best else (self.best, self.worse + 1)
         )
-        baseline = torch.tensor(self.baseline, dtype=torch.float64, device=self.device)
-        atomic = baseline[batch.environments.centre_species]
-        energies = torch.tensor(
-            [frame.energy for frame in frames], dtype=torch.float64, device=self.device
-        )
-        energies = energies - torch.zeros_like(energies).index_add(0, batch.structure, atomic)
-        forces = torch.as_tensor(
-            np.concatenate([frame.forces for frame in frames]), device=self.device
-        )
-        return batch, Target(energies / self.scale, forces / self.scale)
+        return self.options.fit.patience is not None and self.worse >= self.options.fit.patience
 
     # -- errors --
 
-    def errors(self, frames: list[Frame]) -> dict[str, float]:
-        """Root-mean-square errors of the averaged weights: energy per atom (meV), force component
-        (meV/angstrom).
-        """
-        energy_errors, force_errors = [], []
-        for frame in frames:
-            batch, target = self._batch([frame])
-            estimate = predict(self.average.module, batch)
-            energy = (estimate.energies - target.energies).item() * self.scale
-            energy_errors.append(energy / len(frame.system))
-            force = (estimate.forces - target.forces).detach() * self.scale
-            force_errors.append(force.cpu().numpy().ravel())
-        return {
-            "energy_rmse_meV_per_atom": 1e3 * float(np.sqrt(np.mean(np.square(energy_errors)))),
-            "force_rmse_meV_per_angstrom": 1e3
-            * float(np.sqrt(np.mean(np.concatenate(force_errors) ** 2))),
-        }
+    def comparisons(self, frames: list[Frame], network: PET | None = None) -> list[Comparison]:
+        """Predictions of the averaged weights beside the labels; every process does its share."""
+        network = network or self.average.module
+        sizes = [len(frame.system) for frame in frames]
+        mine = frames[self.workers.share(sizes)]
+        found = []
+        parts = grouped([len(f.system) for f in mine], 1, _ATOMS_TO_VALIDATE)
+        for part in parts:
+            some = [mine[k] for k in part]
+            batch, _ = self.batches.make(some)
+            estimate = predict(network, batch)
+            found += compare_batch(some, estimate, self.scales, self.hyper.species)
+        return self.workers.gather(found)
 
-    def _record(self, progress: Progress) -> None:
-        errors = self.errors(self.split.validation)
-        row = {
+    def errors(self, frames: list[Frame]) -> dict[str, float]:
+        """Root-mean-square errors of the averaged weights, see `accuracy.summary`."""
+        return summary(self.comparisons(frames))
+
+    def _row(self, value: float) -> dict[str, float]:
+        return {
             "step": self.step,
+            "epoch": self.seen / len(self.split.training),
             "hours": self.elapsed / 3600.0,
-            "rate": self._rate(self.step),
-            **errors,
+            "rate": self.schedule.rate(self.step, self.elapsed),
+            "loss": value,
+            **self.errors(self.split.validation),
         }
-        path = self.folder / "log.csv"
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-        progress.say(
-            f"step {self.step}: validation {errors['energy_rmse_meV_per_atom']:.2f} meV/atom, "
-            f"{errors['force_rmse_meV_per_angstrom']:.1f} meV/angstrom"
-        )
 
     # -- files --
 
@@ -203,11 +259,9 @@ class Training:
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "sampler": self.sampler.get_state(),
             "shuffle": self.shuffle.get_state(),
-            "queue": self.queue,
-            "step": self.step,
-            "elapsed": self.elapsed,
+            "baseline": list(self.scales.baseline),
+            **{name: getattr(self, name) for name in _STANDING},
         }
         partial = self.folder / "state.pt.part"
         torch.save(state, partial)
@@ -225,9 +279,11 @@ class Training:
             state = torch.load(path, map_location=self.device, weights_only=True)
             for name in ("network", "average", "optimizer"):
                 getattr(self, name).load_state_dict(state[name])
-            for name in ("sampler", "shuffle"):
-                getattr(self, name).set_state(state[name].cpu())
-            self.queue, self.step, self.elapsed = state["queue"], state["step"], state["elapsed"]
+            self.shuffle.set_state(state["shuffle"].cpu())
+            for name in _STANDING:
+                setattr(self, name, state[name])
+            self.scales = dataclasses.replace(self.scales, baseline=state["baseline"])
+            self.batches.scales = self.scales
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # a damaged file raises anything
@@ -237,28 +293,54 @@ class Training:
             ) from error
 
     def _write_model(self) -> Path:
+        parts = {
+            "training": self.split.training[:: max(len(self.split.training) // _SHOWN, 1)],
+            "validation": self.split.validation,
+            "test": self.split.test,
+        }
+        found = {part: self.comparisons(frames) for part, frames in parts.items() if frames}
+        path = self.folder / f"{self.options.name}.safetensors"
+        if self.workers.first:
+            self._save(path, {part: summary(some, True) for part, some in found.items()})
+            self._draw(found)
+        return path
+
+    def _save(self, path: Path, errors: dict[str, dict[str, float]]) -> None:
+        options = self.options
         card = {
-            **self.options.card,
-            "data": {"file": Path(self.options.data.file).name, "indices": self.split.indices()},
+            **options.card,
+            **origin_of_data(options, self.split),
             "steps": self.step,
+            "epochs": round(self.seen / len(self.split.training), 1),
             "hours": round(self.elapsed / 3600.0, 3),
-            "device": str(self.device),
-            "baseline_eV": describe_baseline(self.baseline, self.hyper.species),
-            "errors": {
-                part: self.errors(frames)
-                for part, frames in {
-                    # Of the training frames as many as are held out: enough to compare with.
-                    "training": self.split.training[:: max(len(self.split.training) // 40, 1)],
-                    "validation": self.split.validation,
-                    "test": self.split.test,
-                }.items()
-                if frames
-            },
+            "device": f"{self.device}, {self.workers.size} processes",
+            "baseline_eV": describe_baseline(self.scales.baseline, self.hyper.species),
+            "errors": errors,
         }
         weights = {key: value.detach() for key, value in self.average.module.state_dict().items()}
-        path = self.folder / f"{self.options.name}.safetensors"
+        given = options.data.property_units
         save_checkpoint(
-            Checkpoint(self.hyper, weights, self.baseline, self.scale, card, self.options.name),
+            Checkpoint(
+                self.hyper,
+                weights,
+                self.scales.baseline,
+                self.scales.energy,
+                card,
+                options.name,
+                property_scales=self.scales.properties,
+                property_units={name: given[name] for name in self.scales.ranks if name in given},
+            ),
             path,
         )
-        return path
+
+    def _draw(self, found: dict[str, list[Comparison]]) -> None:
+        if not pictures.can_draw():
+            warnings.warn("no pictures: pip install matplotlib to have them", stacklevel=2)
+            return
+        rows = read_log(self.folder / "log.csv")
+        if rows:
+            pictures.draw_curves(rows, self.folder / "curves.png")
+        pictures.draw_parity(found, self.folder / "parity.png")
+
+
+_STANDING = ("queue", "step", "seen", "elapsed", "best", "worse")

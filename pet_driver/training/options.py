@@ -1,46 +1,48 @@
-"""Options of a training run: read from YAML, checked before anything runs."""
+"""Options of a training run; `options_file` reads and checks them."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import math
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import yaml
 
-from ..errors import PetDriverError
-from ..model import FrameHyperparameters, Hyperparameters
-
-_Options = TypeVar("_Options", bound="DataOptions | FitOptions")
-
-_MAY_BE_ZERO = {
-    "steps",
-    "warmup_steps",
-    "validation",
-    "test",
-    "seed",
-    "radial_waves",
-    "pruning_rounds",
-}
+def _choice(default: str, *others: str) -> Any:  # noqa: ANN401 (what `field` returns)
+    return field(default=default, metadata={"choices": (default, *others)})
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Where the structures are and how they are split.
+    """Where the structures are, what their labels are called and how they are split.
 
-    ``file`` is relative to the options file, or to the folder given on the command line. Energies
-    in eV, forces in eV/angstrom, under the named keys. The split is drawn with ``seed``;
-    ``validation`` and ``test`` are numbers of frames.
+    ``file``: one extxyz file or a list of them, relative to the options file or to the folder given
+    on the command line. ``validation`` and ``test``: numbers of frames, drawn with ``seed``, or
+    files of their own. Labels are found under the keys; ``stress_key`` and ``property_keys`` (name
+    of a covariant output of the model: key) only where there are such labels. ``may_lack`` names
+    labels that some frames do without: energy, forces, stress, or a covariant output.
+
+    Units: ``forces_unit`` and ``stress_unit`` follow from the energy and the length where not
+    given. A stress is positive under tension (ASE, eV/angstrom^3); ``stress_kind: virial`` means
+    -stress times volume, an energy; ``stress_sign: -1`` turns either around. ``property_units`` are
+    written into the model file. ``group_key`` names what groups frames in tables of errors; without
+    it they are grouped by composition.
     """
 
-    file: str
+    file: str | tuple[str, ...]
     energy_key: str = "energy"
     forces_key: str = "forces"
-    validation: int = 40
-    test: int = 40
+    stress_key: str | None = None
+    property_keys: dict[str, str] = field(default_factory=dict)
+    group_key: str | None = None
+    energy_unit: str = "eV"
+    length_unit: str = "angstrom"
+    forces_unit: str | None = None
+    stress_unit: str | None = None
+    stress_kind: str = _choice("stress", "virial")
+    stress_sign: int = 1
+    property_units: dict[str, str] = field(default_factory=dict)
+    may_lack: tuple[str, ...] = ()
+    validation: int | str | tuple[str, ...] = 40
+    test: int | str | tuple[str, ...] = 40
     seed: int = 0
 
 
@@ -49,25 +51,56 @@ class FitOptions:
     """How the weights are found.
 
     The learning rate rises over ``warmup_steps`` and then falls along a cosine to zero at
-    ``steps``. Up to the share ``sampled_share`` of the steps, one frame per centre and layer is
-    drawn; after that all frames are averaged.
+    ``steps``; with ``schedule: time`` at ``max_time`` (seconds), should that come first. Up to the
+    share ``sampled_share`` of the way, one frame per centre and layer is drawn; after that all
+    frames are averaged.
+
+    Weights multiply squared errors in units of the root-mean-square force: energies per atom,
+    force components, virials per atom, covariant outputs in units of their own spread. The weight
+    of the energies grows as the way done to the power ``energy_ramp``; from the share ``1 -
+    final_share`` on it is ``final_energy_weight``. Huber's deltas are in eV/atom, eV/angstrom and
+    eV/atom; ``huber_delta`` is that of the forces.
+
+    ``batch_size`` counts structures; ``batch_atoms`` closes a batch at so many atoms instead.
+    ``rotate`` turns structures at random, which plain PET needs (None: where the scope is "none").
+    ``precision: bfloat16`` runs the network under autocast. ``patience``: stop after so many
+    validations without a better one. ``start_from``: begin with the weights of a model file or of a
+    shipped model; ``baseline: keep`` takes its energies per element too.
     """
 
     steps: int = 10_000
+    schedule: str = _choice("steps", "time")
     batch_size: int = 2
+    batch_atoms: int | None = None
     learning_rate: float = 1e-3
     warmup_steps: int = 200
     weight_decay: float = 1e-4
     energy_weight: float = 100.0
+    energy_ramp: float = 2.0
+    final_share: float = 0.0
+    final_energy_weight: float = 1000.0
+    force_weight: float = 1.0
+    stress_weight: float = 10.0
+    property_weight: float = 1.0
+    energy_loss: str = _choice("mse", "huber")
+    force_loss: str = _choice("huber", "mse")
+    stress_loss: str = _choice("huber", "mse")
+    energy_delta: float = 0.02
     huber_delta: float = 1.0
+    stress_delta: float = 0.1
     energy_spread_weight: float = 0.0
     message_spread_weight: float = 0.0
     clip_norm: float = 10.0
     ema_decay: float = 0.998
     sampled_share: float = 0.8
+    rotate: bool | None = None
+    precision: str = _choice("float32", "bfloat16")
     validate_every: int = 500
     checkpoint_minutes: float = 5.0
     max_time: float | None = None
+    patience: int | None = None
+    start_from: str | None = None
+    baseline: str = _choice("new", "keep")
     seed: int = 0
 
 
@@ -80,87 +113,3 @@ class TrainingOptions:
     model: dict[str, Any]
     fit: FitOptions
     card: dict[str, Any] = field(default_factory=dict)
-
-
-def read_options(path: Path) -> TrainingOptions:
-    """
-    :raises PetDriverError: if the file is missing, is not YAML, or has an unknown key or a value of
-        the wrong kind
-    """
-    try:
-        content = yaml.safe_load(Path(path).read_text())
-    except FileNotFoundError as error:
-        raise PetDriverError(
-            f"there is no options file {path}; give the path of a YAML file"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise PetDriverError(
-            f"the options file {path} cannot be read ({error}); give the path of a YAML file"
-        ) from error
-    except yaml.YAMLError as error:
-        raise PetDriverError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise PetDriverError(
-            f"{path} holds no options; it needs the sections name, data, model and fit"
-        )
-    _check_keys(content, {f.name for f in dataclasses.fields(TrainingOptions)}, str(path))
-    for key in ("name", "data"):
-        if key not in content:
-            raise PetDriverError(f"{path} has no {key!r}; add it")
-    model = _mapping(content.get("model") or {}, "model")
-    _check_keys(model, {f.name for f in dataclasses.fields(Hyperparameters)} - {"species"}, "model")
-    model = _converted(Hyperparameters, model, "model")
-    if "frames" in model:
-        frames = _mapping(model["frames"], "frames")
-        _check_keys(frames, {f.name for f in dataclasses.fields(FrameHyperparameters)}, "frames")
-        model["frames"] = _converted(FrameHyperparameters, frames, "frames")
-    return TrainingOptions(
-        name=str(content["name"]),
-        data=_section(DataOptions, content["data"], "data"),
-        model=model,
-        fit=_section(FitOptions, content.get("fit") or {}, "fit"),
-        card=_mapping(content.get("card") or {}, "card"),
-    )
-
-
-def _section(kind: type[_Options], values: dict[str, Any], name: str) -> _Options:
-    _check_keys(_mapping(values, name), {f.name for f in dataclasses.fields(kind)}, name)
-    if kind is DataOptions and not isinstance(values.get("file"), str):
-        raise PetDriverError("data has no 'file'; name the file with the training structures")
-    return kind(**_converted(kind, values, name))
-
-
-def _mapping(values: object, name: str) -> dict[str, Any]:
-    if not isinstance(values, dict):
-        raise PetDriverError(f"the section {name} is {values!r}; write lines of key: value there")
-    return values
-
-
-def _converted(kind: type, values: dict[str, Any], name: str) -> dict[str, Any]:
-    """Values of the kinds of the defaults, none of them negative or infinite."""
-    defaults = {f.name: f.default for f in dataclasses.fields(kind)}
-    converted = {}
-    for key, value in values.items():
-        default = defaults[key]
-        least = 0
-        if isinstance(default, float) or (default is None and value is not None):
-            try:
-                value = float(value)  # YAML reads 1e-3 as a string
-            except (TypeError, ValueError) as error:
-                raise PetDriverError(f"{name}.{key} is {value!r}; it must be a number") from error
-        elif isinstance(default, int):
-            if not isinstance(value, int):
-                raise PetDriverError(f"{name}.{key} is {value!r}; it must be a whole number")
-            least = int(key not in _MAY_BE_ZERO)
-        if isinstance(value, int | float) and not least <= value < math.inf:
-            raise PetDriverError(f"{name}.{key} is {value}; it must be a number from {least} on")
-        converted[key] = value
-    return converted
-
-
-def _check_keys(values: dict[str, Any], known: set[str], where: str) -> None:
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
-            raise PetDriverError(f"unknown option {key!r} in {where}; {hint}")

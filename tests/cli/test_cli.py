@@ -164,7 +164,7 @@ def test_eval_needs_a_folder_to_write_to(tmp_path, model_file, molecule, capsys)
 def test_ipi_needs_one_address(tmp_path, model_file, molecule, capsys):
     ase.io.write(tmp_path / "init.xyz", molecule, format="extxyz")
     assert main(["ipi", str(model_file), "--template", str(tmp_path / "init.xyz")]) == 2
-    assert "--unix NAME, --shm NAME or --port P" in capsys.readouterr().err
+    assert "--unix NAME, --shm NAME, --port P" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

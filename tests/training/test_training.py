@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from labelled import OPTIONS, molecules
 from pet_driver import PetDriverError, load_model
 from pet_driver.cli.main import main
 from pet_driver.engines.ase import attach_results
@@ -13,45 +14,12 @@ from pet_driver.training import Training, read_options
 from pet_driver.training.data import read_frames
 from pet_driver.training.options import DataOptions
 
-OPTIONS = {
-    "name": "tiny",
-    "data": {"file": "data.xyz", "validation": 3, "test": 3},
-    "model": {
-        "cutoff": 3.5,
-        "width": 16,
-        "node_width": 16,
-        "feedforward_width": 16,
-        "head_width": 16,
-        "heads": 2,
-        "radial_waves": 8,
-        "normalization": "layer",
-    },
-    "fit": {"steps": 60, "learning_rate": "3e-3", "warmup_steps": 5, "ema_decay": 0.8},
-}
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Stretched water molecules, labelled with a spring between the atoms of each bond."""
     path = tmp_path_factory.mktemp("training")
-    rng = np.random.default_rng(0)
-    rest = np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]])
-    frames = []
-    for _ in range(30):
-        positions = rest + 0.08 * rng.normal(size=rest.shape)
-        atoms = ase.Atoms("OHH", positions)
-        forces = np.zeros((3, 3))
-        energy = -10.0
-        for h in (1, 2):
-            bond = positions[h] - positions[0]
-            length = np.linalg.norm(bond)
-            energy += 15.0 * (length - 0.96) ** 2
-            pull = -30.0 * (length - 0.96) * bond / length
-            forces[h] += pull
-            forces[0] -= pull
-        atoms.info["energy"], atoms.arrays["forces"] = energy, forces
-        frames.append(atoms)
-    ase.io.write(path / "data.xyz", frames, format="extxyz")
+    ase.io.write(path / "data.xyz", molecules(30), format="extxyz")
     (path / "options.yaml").write_text(yaml.safe_dump(OPTIONS))
     return path
 
@@ -114,6 +82,21 @@ def test_resumed_training_is_the_same_training(folder, tmp_path):
         ({"model": {"width": "many"}}, "model.width is 'many'"),
         ({"model": {"frames": {"margn": 1}}}, "did you mean 'margin'"),
         ({"card": "water"}, "the section card is 'water'"),
+        (
+            {"data": {"file": "data.xyz", "energy_unit": "ev"}},
+            "is 'ev'; known are",
+        ),
+        ({"data": {"file": "data.xyz", "stress_kind": "strain"}}, "must be one of stress, virial"),
+        ({"data": {"file": "data.xyz", "may_lack": "force"}}, "data.may_lack names 'force'; known"),
+        (
+            {"data": {"file": "data.xyz", "property_keys": {"mu": "mu"}}},
+            "add it to model",
+        ),
+        ({"data": {"file": ["data.xyz", "b.xyz"]}}, "there is no data file"),
+        ({"fit": {"schedule": "time"}}, "fit.max_time must be given"),
+        ({"fit": {"force_loss": "l1"}}, "fit.force_loss is 'l1'; it must be one of huber, mse"),
+        ({"fit": {"start_from": "nothing"}}, "there is no model 'nothing'"),
+        ({"fit": {"rotate": "maybe"}}, "must be one of True, False"),
     ],
 )
 def test_options_are_checked_first(folder, tmp_path, capsys, change, sentence):

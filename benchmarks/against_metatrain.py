@@ -1,0 +1,254 @@
+"""Our trainer and metatrain's on the same split, one after the other, in the same wall-clock time.
+
+python benchmarks/against_metatrain.py DATA.xyz --mtt /path/to/other/env/bin/mtt --minutes 30
+
+The same width, depth, cutoff, heads and number of threads; learning rates and batches are each
+trainer's own (`--their-rate`, `--their-batch`). Prints a table of validation errors and epochs per
+hour, draws the errors against time. metatrain lives in an environment of its own: torch first, then
+metatrain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import ase.io
+import yaml
+
+from pet_driver.training import read_options
+from pet_driver.training.data import read_split
+from pet_driver.training.log import read_log
+from pet_driver.training.options import DataOptions
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="extxyz with energy and forces")
+    parser.add_argument("--mtt", type=Path, required=True, help="metatrain's program")
+    parser.add_argument("--minutes", type=float, default=30.0, help="for each (default: 30)")
+    parser.add_argument("--options", type=Path, default=Path(__file__).with_suffix(".yaml"))
+    parser.add_argument("--threads", type=int, default=2, help="cores used by either (default: 2)")
+    parser.add_argument("--their-batch", type=int, default=4)
+    parser.add_argument("--their-rate", type=float, default=5e-4)
+    parser.add_argument("--output", type=Path, default=Path("against_metatrain"))
+    parser.add_argument("--only", choices=("ours", "theirs"), help="the other is taken as it lies")
+    chosen = parser.parse_args()
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    settings = read_options(chosen.options)
+    split = write_split(chosen.data, settings.data, chosen.output)
+    if chosen.only != "theirs":
+        train_ours(chosen, split["training"])
+    if chosen.only != "ours":
+        train_theirs(chosen, settings.model, split)
+    report(chosen, split)
+
+
+def write_split(data: Path, options: DataOptions, folder: Path) -> dict[str, int]:
+    """The parts as files of their own, so that both read the same; numbers of frames."""
+    split = read_split(
+        data.parent,
+        DataOptions(data.name, validation=options.validation, test=options.test, seed=options.seed),
+    )
+    frames = ase.io.read(data, index=":", format="extxyz")
+    counts = {}
+    for name, indices in split.indices().items():
+        ase.io.write(folder / f"{name}.xyz", [frames[k] for k in indices], format="extxyz")
+        counts[name] = len(indices)
+    return counts
+
+
+def threads(count: int) -> dict[str, str]:
+    """Environment of a program that may use so many cores."""
+    return {**os.environ, "OMP_NUM_THREADS": str(count), "MKL_NUM_THREADS": str(count)}
+
+
+def train_ours(chosen: argparse.Namespace, frames: int) -> None:
+    """Until the time is over; the schedule ends with it. Validated once per epoch, as theirs."""
+    content = yaml.safe_load(chosen.options.read_text())
+    content["data"] = {"file": "training.xyz", "validation": "validation.xyz", "test": "test.xyz"}
+    fit = content["fit"]
+    fit.update(schedule="time", max_time=60.0 * chosen.minutes, steps=10**7)
+    fit["validate_every"] = max(frames // fit["batch_size"], 1)
+    path = chosen.output / "ours.yaml"
+    path.write_text(yaml.safe_dump(content))
+    command = [sys.executable, "-m", "pet_driver.cli.main", "train", str(path), "--restart"]
+    command += ["-o", str(chosen.output / "ours"), "--processes", str(chosen.threads)]
+    (chosen.output / "ours" / "log.csv").unlink(missing_ok=True)
+    subprocess.run(command, check=True, env=threads(chosen.threads))
+
+
+def train_theirs(chosen: argparse.Namespace, model: dict, split: dict[str, int]) -> None:
+    """`mtt train` with the same network, stopped when the time is over."""
+    folder = (chosen.output / "theirs").resolve()
+    folder.mkdir(exist_ok=True)
+    # Their schedule is one of epochs: so many that it ends about with the time, from a trial.
+    trial = run_theirs(chosen, model, folder / "trial", epochs=1000, minutes=chosen.minutes / 5.0)
+    per_epoch = 60.0 * chosen.minutes / 5.0 / max(len(trial), 1)
+    if len(trial) > 2:
+        per_epoch = (trial[-1]["seconds"] - trial[0]["seconds"]) / (len(trial) - 1)
+    epochs = max(int(60.0 * chosen.minutes / per_epoch), 1)
+    print(f"metatrain: {per_epoch:.1f} s per epoch of {split['training']} frames, {epochs} epochs")
+    rows = run_theirs(chosen, model, folder / "run", epochs, chosen.minutes)
+    if not rows:
+        sys.exit(f"metatrain has not finished an epoch; its words are in {folder / 'run'}")
+    with (chosen.output / "theirs.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[-1]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def run_theirs(
+    chosen: argparse.Namespace, model: dict, folder: Path, epochs: int, minutes: float
+) -> list[dict[str, float]]:
+    """One `mtt train`; rows of its log with the seconds since its training began."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def part(name: str) -> dict:
+        return {
+            "systems": {
+                "read_from": str((chosen.output / name).resolve()),
+                "length_unit": "angstrom",
+            },
+            "targets": {"energy": {"key": "energy", "unit": "eV", "forces": {"key": "forces"}}},
+        }
+
+    options = {
+        "architecture": {
+            "name": "pet",
+            "model": {
+                "cutoff": model["cutoff"],
+                "cutoff_width": model["cutoff_width"],
+                "d_pet": model["width"],
+                "d_node": model["node_width"],
+                "d_feedforward": model["feedforward_width"],
+                "d_head": model["head_width"],
+                "num_heads": model["heads"],
+                "num_gnn_layers": model["message_layers"],
+                "num_attention_layers": model["attention_layers"],
+                "normalization": {"layer": "LayerNorm", "rms": "RMSNorm"}[model["normalization"]],
+                "activation": {"silu": "SiLU", "swiglu": "SwiGLU"}[model["activation"]],
+            },
+            "training": {
+                "batch_size": chosen.their_batch,
+                "num_epochs": epochs,
+                "learning_rate": chosen.their_rate,
+                "log_interval": 1,
+                "checkpoint_interval": 100000,
+                "num_workers": 0,
+            },
+        },
+        "device": "cpu",
+        "base_precision": 32,
+        "seed": 0,
+        "training_set": part("training.xyz"),
+        "validation_set": part("validation.xyz"),
+        "test_set": part("test.xyz"),
+    }
+    (folder / "options.yaml").write_text(yaml.safe_dump(options))
+    process = subprocess.Popen(
+        [str(chosen.mtt), "train", "options.yaml"],
+        cwd=folder,
+        env=threads(chosen.threads),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return follow(process, folder / "log.txt", 60.0 * minutes)
+
+
+def follow(process: subprocess.Popen, log: Path, seconds: float) -> list[dict[str, float]]:
+    """Read what it says until the time, counted from the start of its training, is over."""
+    rows, begun = [], None
+    with log.open("w") as file:
+        for line in process.stdout:
+            file.write(line)
+            file.flush()
+            now = time.monotonic()
+            if "Starting training" in line:
+                begun = now
+                # A timer, as it may say nothing for long.
+                timer = threading.Timer(seconds, process.terminate)
+                timer.daemon = True
+                timer.start()
+            if "Epoch:" in line:
+                begun = now if begun is None else begun
+                rows.append({"seconds": now - begun, **numbers(line)})
+        process.wait()
+    return rows
+
+
+def numbers(line: str) -> dict[str, float]:
+    """Validation errors in meV of a line of metatrain's log."""
+    found = {"epoch": float(re.search(r"Epoch:\s*(\d+)", line)[1]) + 1.0}
+    patterns = {
+        "energy": r"validation energy RMSE(?: \(per atom\))?:\s*([\d.eE+-]+)\s*(m?)eV",
+        "force": r"validation forces?(?:\[energy\])? RMSE:\s*([\d.eE+-]+)\s*(m?)eV",
+    }
+    for name, pattern in patterns.items():
+        match = re.search(pattern, line)
+        if match:
+            found[name] = float(match[1]) * (1.0 if match[2] else 1000.0)
+    return found
+
+
+def report(chosen: argparse.Namespace, split: dict[str, int]) -> None:
+    """Table and curves of what both have left behind."""
+    ours = [
+        {
+            "seconds": 3600.0 * row["hours"],
+            "epoch": row["epoch"],
+            "energy": row["energy_rmse_meV_per_atom"],
+            "force": row["force_rmse_meV_per_angstrom"],
+        }
+        for row in read_log(chosen.output / "ours" / "log.csv")
+    ]
+    theirs = read_log(chosen.output / "theirs.csv")
+    print(f"{split['training']} training frames, {split['validation']} validation frames")
+    print(
+        f"{'':12s}{'force, meV/Å':>15s}{'energy, meV/atom':>18s}{'epochs/hour':>13s}{'epochs':>8s}"
+    )
+    for name, rows in (("pet-driver", ours), ("metatrain", theirs)):
+        if not rows:
+            continue
+        last = rows[-1]
+        # From the first row on: what comes before is setting up.
+        spent = last["seconds"] - rows[0]["seconds"] if len(rows) > 1 else last["seconds"]
+        done = last["epoch"] - rows[0]["epoch"] if len(rows) > 1 else last["epoch"]
+        hourly = 3600.0 * done / max(spent, 1e-9)
+        print(
+            f"{name:12s}{last['force']:15.1f}{last['energy']:18.2f}{hourly:13.1f}"
+            f"{last['epoch']:8.1f}"
+        )
+    if ours and theirs:
+        draw({"pet-driver": ours, "metatrain": theirs}, chosen.output / "curves.png")
+
+
+def draw(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Errors against time."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(8.0, 3.4), layout="constrained")
+    for axis, key, unit in zip(axes, ("force", "energy"), ("meV/Å", "meV/atom"), strict=True):
+        for name, rows in curves.items():
+            axis.plot([r["seconds"] / 60 for r in rows], [r[key] for r in rows], ".-", label=name)
+        axis.set(xlabel="minutes", ylabel=f"{key} RMSE, {unit}", yscale="log")
+    axes[0].legend()
+    figure.savefig(path, dpi=150)
+    print(f"picture: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""How far predictions are from labels, in units that people use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .data import Frame
+from .units import EV_PER_CUBIC_ANGSTROM
+
+
+@dataclass
+class Comparison:
+    """One structure: pairs (predicted, label) of those quantities that have a label.
+
+    energy: eV; forces: (n_atoms, 3), eV/angstrom; stress: (3, 3), eV/angstrom^3; properties: totals
+    by name, in the units of their labels; volume: angstrom^3.
+    """
+
+    atoms: int
+    volume: float
+    group: str
+    energy: tuple[float, float] | None = None
+    forces: tuple[np.ndarray, np.ndarray] | None = None
+    stress: tuple[np.ndarray, np.ndarray] | None = None
+    properties: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+
+def compare(
+    frame: Frame,
+    energy: float,
+    forces: np.ndarray,
+    virial: np.ndarray,
+    properties: dict[str, np.ndarray],
+) -> Comparison:
+    """
+    :param energy: predicted, eV; forces: (n_atoms, 3), eV/angstrom; virial: (3, 3), eV; properties:
+        totals by name
+    """
+    labels = frame.labels
+    stress = None
+    if labels.stress is not None:
+        stress = (-virial / frame.volume, labels.stress)
+    return Comparison(
+        len(frame.system),
+        frame.volume,
+        frame.group,
+        None if labels.energy is None else (energy, labels.energy),
+        None if labels.forces is None else (forces, labels.forces),
+        stress,
+        {
+            name: (properties[name], label)
+            for name, label in labels.properties.items()
+            if name in properties
+        },
+    )
+
+
+def deviations(comparisons: list[Comparison]) -> dict[str, np.ndarray]:
+    """Predicted minus label, (n,) each, by quantity and unit: ``energy_{}_meV_per_atom`` and so on,
+    where ``{}`` stands for the kind of mean.
+    """
+    found = {}
+
+    def add(name: str, parts: list[np.ndarray]) -> None:
+        if parts:
+            found[name] = np.concatenate([np.ravel(part) for part in parts])
+
+    energies = [(c.energy[0] - c.energy[1]) / c.atoms for c in comparisons if c.energy is not None]
+    add("energy_{}_meV_per_atom", [1e3 * np.array(energies)] if energies else [])
+    forces = [c.forces[0] - c.forces[1] for c in comparisons if c.forces is not None]
+    add("force_{}_meV_per_angstrom", [1e3 * x for x in forces])
+    stressed = [c for c in comparisons if c.stress is not None]
+    stresses = [c.stress[0] - c.stress[1] for c in stressed]
+    add("stress_{}_GPa", [EV_PER_CUBIC_ANGSTROM * x for x in stresses])
+    shares = [1e3 * c.volume / c.atoms for c in stressed]
+    add("virial_{}_meV_per_atom", [s * x for s, x in zip(shares, stresses, strict=True)])
+    for name in sorted({name for c in comparisons for name in c.properties}):
+        pairs = [c.properties[name] for c in comparisons if name in c.properties]
+        add(name + "_{}", [predicted - label for predicted, label in pairs])
+    return found
+
+
+def summary(comparisons: list[Comparison], mean_absolute: bool = False) -> dict[str, float]:
+    """Root-mean-square errors by quantity and unit, for covariant outputs also the spread of the
+    labels; mean absolute errors too, if asked for.
+    """
+    errors = {}
+    for name, values in deviations(comparisons).items():
+        errors[name.format("rmse")] = float(np.sqrt(np.mean(values**2)))
+        if mean_absolute:
+            errors[name.format("mae")] = float(np.mean(np.abs(values)))
+    for name in sorted({name for c in comparisons for name in c.properties}):
+        labels = [c.properties[name][1] for c in comparisons if name in c.properties]
+        errors[f"{name}_spread"] = float(np.sqrt(np.mean((labels - np.mean(labels, axis=0)) ** 2)))
+    return errors
+
+
+def by_group(comparisons: list[Comparison]) -> dict[str, list[Comparison]]:
+    """Sorted by name of the group."""
+    groups: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        groups.setdefault(comparison.group, []).append(comparison)
+    return dict(sorted(groups.items()))
+
+
+def heading(name: str) -> str:
+    """``energy_rmse_meV_per_atom`` to ``energy, meV/atom``."""
+    quantity, _, unit = name.replace("_mae", "_rmse").partition("_rmse")
+    unit = unit.strip("_").replace("_per_", "/").replace("angstrom", "Å")
+    return f"{quantity}, {unit}" if unit else quantity

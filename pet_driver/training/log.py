@@ -1,0 +1,78 @@
+"""What a training leaves to read: a table on the terminal, CSV, TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from ..progress import Progress
+from .accuracy import heading
+
+_WIDTH = 19
+
+
+class Log:
+    """Writes one row per validation.
+
+    :param folder: receives ``log.csv`` and, where TensorBoard is installed, ``tensorboard``
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "log.csv"
+        self._headed = False
+        self._writer = None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder / "tensorboard"))
+        except ImportError:
+            pass  # an optional extra; `missing` says so
+
+    @property
+    def missing(self) -> str | None:
+        """What could be installed for more."""
+        if self._writer is not None:
+            return None
+        return "no TensorBoard log: pip install tensorboard to have one; log.csv has the numbers"
+
+    def keep_until(self, step: int) -> None:
+        """Forget rows later than a step: a training that was killed goes on from its last state."""
+        rows = [row for row in read_log(self.path) if row["step"] <= step]
+        self.path.unlink(missing_ok=True)
+        for row in rows:
+            self._append({**row, "step": int(row["step"])})
+
+    def write(self, row: dict[str, float], progress: Progress) -> None:
+        """
+        :param row: step, hours, epoch, rate, loss, then errors by name
+        """
+        self._append(row)
+        errors = {k: v for k, v in row.items() if "rmse" in k}
+        if not self._headed:
+            columns = "".join(f"{heading(name):>{_WIDTH}s}" for name in errors)
+            progress.say(f"{'step':>8s}{'epoch':>8s}{'hours':>7s}{'loss':>10s}{columns}")
+            self._headed = True
+        numbers = "".join(f"{value:{_WIDTH}.4g}" for value in errors.values())
+        progress.say(
+            f"{row['step']:8d}{row['epoch']:8.1f}{row['hours']:7.2f}{row['loss']:10.4g}{numbers}"
+        )
+        if self._writer is not None:
+            for name, value in row.items():
+                self._writer.add_scalar(name, value, row["step"])
+            self._writer.flush()
+
+    def _append(self, row: dict[str, float]) -> None:
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """Rows of a ``log.csv``; none if there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]

@@ -1,0 +1,50 @@
+"""What changes in the course of a training: learning rate, weight of the energies, frames."""
+
+from __future__ import annotations
+
+import math
+
+from .options import FitOptions
+
+
+class Schedule:
+    """Functions of the step and of the seconds spent."""
+
+    def __init__(self, fit: FitOptions) -> None:
+        self.fit = fit
+
+    def done(self, step: int, elapsed: float) -> float:
+        """Share of the way, 0 to 1."""
+        share = step / max(self.fit.steps, 1)
+        if self.fit.schedule == "time":
+            share = max(share, elapsed / self.fit.max_time)
+        return min(share, 1.0)
+
+    def rate(self, step: int, elapsed: float) -> float:
+        """Factor of the learning rate: linear warm-up, then a cosine to zero."""
+        fit = self.fit
+        if step < fit.warmup_steps:
+            return (step + 1) / fit.warmup_steps
+        if fit.schedule == "time":
+            done = self.done(step, elapsed)
+        else:
+            done = (step - fit.warmup_steps) / max(fit.steps - fit.warmup_steps, 1)
+        return 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+
+    def energy_weight(self, step: int, elapsed: float) -> float:
+        """Grows with the way done, because total energies mean little before forces are right; a
+        constant of its own in the last part.
+        """
+        done = self.done(step, elapsed)
+        if self.fit.final_share and done >= 1.0 - self.fit.final_share:
+            return self.fit.final_energy_weight
+        return self.fit.energy_weight * done**self.fit.energy_ramp
+
+    def sampled(self, step: int, elapsed: float) -> bool:
+        """Whether one frame per centre is drawn, and not all averaged."""
+        return self.done(step, elapsed) < self.fit.sampled_share
+
+    def finished(self, step: int, elapsed: float) -> bool:
+        """Whether the steps are done, or the time is over."""
+        late = self.fit.max_time is not None and elapsed > self.fit.max_time
+        return step >= self.fit.steps or late

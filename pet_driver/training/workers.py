@@ -1,0 +1,144 @@
+"""Processes that train together: each takes a part of every batch, and gradients are added up.
+
+Started by ``torchrun``, or by ``pet-driver train --processes N`` on one machine. One process alone
+is the same with nobody to talk to.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+
+from ..devices import device_of_rank
+from ..errors import PetDriverError
+
+_Item = TypeVar("_Item")
+_LOST = "another process of this training has ended; its message says why, start again to resume"
+
+
+class Workers:
+    """The processes of a training, seen from one of them.
+
+    :param device: "cpu", "cuda" or "cuda:N"; plain "cuda" gives each process of a machine its own
+        GPU
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.device_name = device
+        if self.size > 1:
+            self.device_name = device_of_rank(device, int(os.environ.get("LOCAL_RANK", "0")))
+            backend = "nccl" if self.device_name.startswith("cuda") else "gloo"
+            if backend == "nccl":
+                torch.cuda.set_device(self.device_name)
+            elif "OMP_NUM_THREADS" in os.environ:
+                # Whatever MKL's own variable says: threads that wait for cores of another process
+                # make steps many times slower.
+                torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+            if not distributed.is_initialized():
+                distributed.init_process_group(backend)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def share(self, weights: Sequence[int]) -> slice:
+        """Which run of items, weighing so much, this process takes: equal weights as far as it
+        goes. Some may get none.
+        """
+        ends = np.cumsum(weights)
+        middle = ends - 0.5 * np.asarray(weights)
+        owner = np.minimum((middle * self.size / ends[-1]).astype(int), self.size - 1)
+        mine = np.flatnonzero(owner == self.rank)
+        return slice(int(mine[0]), int(mine[-1]) + 1) if mine.size else slice(0, 0)
+
+    def add_gradients(self, parameters: Iterable[nn.Parameter], numbers: Tensor) -> Tensor:
+        """Sum of the gradients over all processes, in place.
+
+        :param numbers: (n,), float64, added up too and returned
+        :raises PetDriverError: if another process is gone
+        """
+        if self.size == 1:
+            return numbers
+        listed = list(parameters)
+        for p in listed:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        flat = torch.cat([p.grad.reshape(-1) for p in listed])
+        self.add(flat)
+        self.add(numbers)
+        start = 0
+        for p in listed:
+            p.grad.copy_(flat[start : start + p.numel()].view_as(p))
+            start += p.numel()
+        return numbers
+
+    def add(self, values: Tensor) -> Tensor:
+        """Sum over all processes, in place.
+
+        :raises PetDriverError: if another process is gone
+        """
+        if self.size > 1:
+            try:
+                distributed.all_reduce(values)
+            except RuntimeError as error:
+                raise PetDriverError(_LOST) from error
+        return values
+
+    def gather(self, items: list[_Item]) -> list[_Item]:
+        """The lists of all processes, one after the other, on each of them.
+
+        :raises PetDriverError: if another process is gone
+        """
+        if self.size == 1:
+            return items
+        lists: list[list[_Item]] = [[] for _ in range(self.size)]
+        try:
+            distributed.all_gather_object(lists, items)
+        except RuntimeError as error:
+            raise PetDriverError(_LOST) from error
+        return [item for listed in lists for item in listed]
+
+    def close(self) -> None:
+        """Leave the group; the last thing that a process does."""
+        if self.size > 1 and distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def start_workers(count: int, command: Sequence[str]) -> list[subprocess.Popen]:
+    """Make this process the first of `count` and start the others, as ``torchrun`` would. They
+    share the cores.
+
+    :param command: arguments of ``pet-driver``
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    threads = str(max((os.cpu_count() or 1) // count, 1))
+    common = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(count),
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+    }
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "pet_driver.cli.main", *command],
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.DEVNULL,
+        )
+        for rank in range(1, count)
+    ]
+    os.environ.update({**common, "RANK": "0", "LOCAL_RANK": "0"})
+    return started

@@ -1,0 +1,292 @@
+"""What a training minimizes; and that processes, interruptions and starts do not change it."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import ase.io
+import numpy as np
+import psutil
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from helpers import environment
+from labelled import OPTIONS, crystals, molecules
+from pet_driver import PetDriverError, load_model
+from pet_driver.checkpoint import load_checkpoint
+from pet_driver.cli.main import main
+from pet_driver.potential import Potential
+from pet_driver.symmetry import random_rotations, rotated
+from pet_driver.training import Training, read_options
+from pet_driver.training.batches import grouped
+from pet_driver.training.loss import Counts, loss, predict
+
+SOLID = {
+    "data": {
+        "file": "solid.xyz",
+        "energy_key": "E",
+        "forces_key": "F",
+        "stress_key": "S",
+        "validation": 3,
+        "test": 2,
+    },
+    "model": {**OPTIONS["model"], "cutoff": 4.5},
+}
+DIPOLES = {
+    "data": {
+        "file": "water.xyz",
+        "property_keys": {"dipole": "mu"},
+        "property_units": {"dipole": "e*angstrom"},
+        "validation": 4,
+        "test": 4,
+    },
+    "model": {**OPTIONS["model"], "properties": {"dipole": 1}},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("fitting")
+    ase.io.write(path / "solid.xyz", crystals(12), format="extxyz")
+    ase.io.write(path / "water.xyz", molecules(40), format="extxyz")
+    return path
+
+
+def options_file(folder, name, sections, **fit):
+    path = folder / f"{name}.yaml"
+    content = {**OPTIONS, **sections, "fit": {**OPTIONS["fit"], "steps": 8, **fit}}
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def training(folder, output, sections, **fit):
+    path = options_file(folder, output.name, sections, **fit)
+    return Training(read_options(path), folder, output)
+
+
+def test_gradient_of_the_loss_is_its_derivative(folder, tmp_path):
+    """Energies, forces, stress and frames together, in float64, along a random direction."""
+    run = training(folder, tmp_path / "run", SOLID, stress_weight=5.0, energy_spread_weight=1.0)
+    network = run.network.double()
+    frames = run.split.training[:2]
+    batch, target = run.batches.make(frames)
+    sizes = torch.tensor(batch.sizes, dtype=torch.float64)
+
+    def value():
+        estimate = predict(network, batch, differentiable=True)
+        return loss(estimate, target, sizes, run.options.fit, 1.0, 3.0, Counts.of(frames))
+
+    value().backward()
+    torch.manual_seed(0)
+    weights = [p for p in network.parameters() if p.grad is not None]
+    ways = [torch.randn_like(p) for p in weights]
+    slope = sum((p.grad * d).sum() for p, d in zip(weights, ways, strict=True)).item()
+    values = []
+    for sign in (1.0, -2.0):
+        with torch.no_grad():
+            for p, d in zip(weights, ways, strict=True):
+                p.add_(d, alpha=sign * 1e-5)
+        values.append(value().item())
+    assert (values[0] - values[1]) / 2e-5 == pytest.approx(slope, rel=1e-6)
+
+
+def test_the_stress_that_is_fitted_is_the_stress_that_is_run(folder, tmp_path):
+    run = training(folder, tmp_path / "run", SOLID)
+    path = run.run()
+    comparison = run.comparisons(run.split.test)[0]
+    with torch.no_grad():
+        potential = Potential(load_checkpoint(path), dtype="float64")
+    system = run.split.test[0].system
+    prediction = potential.compute(system)
+    stress = prediction.stress(run.split.test[0].volume)
+    np.testing.assert_allclose(comparison.stress[0], stress, atol=1e-6)
+    np.testing.assert_allclose(comparison.forces[0], prediction.forces, atol=1e-4)
+    assert comparison.energy[0] == pytest.approx(prediction.energy, abs=1e-4)
+    errors = load_checkpoint(path).card["errors"]["test"]
+    assert {"stress_rmse_GPa", "virial_rmse_meV_per_atom", "energy_mae_meV_per_atom"} <= set(errors)
+
+
+def test_dipoles_are_learned_and_covariant(folder, tmp_path, capsys):
+    path = options_file(tmp_path, "dipoles", DIPOLES, steps=150, batch_size=4, validate_every=50)
+    out = tmp_path / "out"
+    assert main(["train", str(path), "--data-folder", str(folder), "-o", str(out)]) == 0
+    model = load_model(out / "tiny.safetensors", dtype="float64")
+    errors = model.card["errors"]["test"]
+    assert errors["dipole_rmse"] < 0.6 * errors["dipole_spread"]
+    assert model.property_units == {"dipole": "e*angstrom"}
+    atoms = ase.io.read(folder / "water.xyz", 0)
+    still = model.compute(atoms).total("dipole")
+    for rotation in random_rotations(3):
+        turned = model.compute(rotated(atoms, rotation)).total("dipole")
+        np.testing.assert_allclose(turned, rotation @ still, atol=1e-12)
+    assert all((out / name).stat().st_size for name in ("log.csv", "curves.png", "parity.png"))
+
+    report = tmp_path / "report"
+    arguments = ["eval", str(out / "tiny.safetensors"), str(folder / "water.xyz")]
+    labels = ["--property-key", "dipole=mu"]
+    assert main([*arguments, "--report", str(report), *labels]) == 0
+    with (report / "errors.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert int(row["structures"]) == 40
+    assert float(row["dipole_rmse"]) == pytest.approx(errors["dipole_rmse"], rel=0.5)
+    assert "rotation error" in capsys.readouterr().out
+    assert main([*arguments, "--report", str(report), "--property-key", "mu=mu"]) == 2
+    assert "NAME=KEY with an output of the model (dipole)" in capsys.readouterr().err
+
+
+def test_structures_turned_at_random_teach_the_same(folder, tmp_path):
+    """A model with frames does not see that structures and labels are turned."""
+    losses = []
+    for rotate in (False, True):
+        # Huber's loss of components is not a function of lengths: turning would change it.
+        fit = {"rotate": rotate, "sampled_share": 0.0, "force_loss": "mse"}
+        run = training(folder, tmp_path / f"rotate_{rotate}", DIPOLES, **fit)
+        losses.append([run._one_step() for _ in range(4)])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    plain = training(
+        folder, tmp_path / "plain", {**DIPOLES, "model": {**DIPOLES["model"], "scope": "none"}}
+    )
+    assert plain.rotate
+
+
+def train_in_processes(folder, path, out, count):
+    command = [sys.executable, "-m", "pet_driver.cli.main", "train", str(path), "-o", str(out)]
+    command += ["--data-folder", str(folder), "--processes", str(count)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300)
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one(folder, tmp_path):
+    fit = {"batch_size": 3, "validate_every": 1, "sampled_share": 0.6, "learning_rate": 3e-4}
+    path = options_file(tmp_path, "shared", SOLID, **fit)
+    logs = []
+    for count in (1, 2):
+        out = tmp_path / f"out_{count}"
+        done = train_in_processes(folder, path, out, count)
+        assert done.returncode == 0, done.stderr
+        with (out / "log.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        logs.append([[float(row[k]) for row in rows] for k in rows[0] if k != "hours"])
+    assert len(logs[0][0]) == 8
+    np.testing.assert_allclose(logs[0], logs[1], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_all_processes_end_when_one_is_killed(folder, tmp_path):
+    path = options_file(tmp_path, "failing", SOLID, steps=10**6, validate_every=2)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "pet_driver.cli.main", "train", str(path), "-o", str(out)]
+    command += ["--data-folder", str(folder), "--processes", "2"]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
+    try:
+        deadline = time.monotonic() + 120
+        while not (out / "log.csv").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (second,) = psutil.Process(first.pid).children()
+        second.kill()
+        _, said = first.communicate(timeout=120)
+    finally:
+        first.kill()
+        first.wait()
+    assert first.returncode == 2
+    assert "another process of this training has ended" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_is_uninterrupted(folder, tmp_path):
+    """SIGKILL in the middle, as soon as there is a state; the weights are the same bit for bit."""
+    path = options_file(
+        tmp_path, "kill", DIPOLES, steps=80, checkpoint_minutes=1e-4, validate_every=10
+    )
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    command = [sys.executable, "-m", "pet_driver.cli.main", "train", str(path), "--data-folder"]
+    command += [str(folder), "-o"]
+    process = subprocess.Popen([*command, str(parts)], env=environment(), stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not (parts / "log.csv").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert process.poll() is None, "it ended before it could be killed"
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    state = torch.load(parts / "state.pt", weights_only=True)
+    assert 0 < state["step"] < 80
+    assert not (parts / "tiny.safetensors").exists()
+    for out in (parts, whole):
+        subprocess.run([*command, str(out)], env=environment(), check=True, capture_output=True)
+    resumed, uninterrupted = (load_file(out / "tiny.safetensors") for out in (parts, whole))
+    for name, values in uninterrupted.items():
+        torch.testing.assert_close(resumed[name], values, rtol=0, atol=0, msg=name)
+    logs = []
+    for out in (parts, whole):
+        with (out / "log.csv").open() as file:
+            logs.append([row["step"] for row in csv.DictReader(file)])
+    assert logs[0] == logs[1] == [str(step) for step in range(10, 90, 10)]
+
+
+def test_training_goes_on_from_a_model_file(folder, tmp_path):
+    first = training(folder, tmp_path / "first", SOLID, steps=30)
+    model = first.run()
+    errors = first.errors(first.split.test)
+    shifted = [atoms.copy() for atoms in ase.io.read(folder / "solid.xyz", ":")]
+    for atoms, labelled in zip(shifted, crystals(12), strict=True):
+        atoms.info.update(E=labelled.info["E"] + 7.0 * len(atoms), S=labelled.info["S"])
+        atoms.arrays["F"] = labelled.arrays["F"]
+    ase.io.write(tmp_path / "shifted.xyz", shifted, format="extxyz")
+    data = {**SOLID["data"], "file": str(tmp_path / "shifted.xyz")}
+    sections = {"data": data, "model": {}}
+    new = training(tmp_path, tmp_path / "new", sections, start_from=str(model))
+    kept = training(tmp_path, tmp_path / "kept", sections, start_from=str(model), baseline="keep")
+    found = new.errors(new.split.test)
+    assert found["force_rmse_meV_per_angstrom"] == pytest.approx(
+        errors["force_rmse_meV_per_angstrom"], rel=1e-4
+    )
+    assert found["energy_rmse_meV_per_atom"] < 2 * errors["energy_rmse_meV_per_atom"] + 1.0
+    assert kept.errors(kept.split.test)["energy_rmse_meV_per_atom"] > 6000.0
+    scope = {"data": data, "model": {"scope": "none"}}
+    plain = training(tmp_path, tmp_path / "plain", scope, start_from=str(model))
+    assert plain.hyper.scope == "none"
+    with pytest.raises(PetDriverError, match=r"model.width is 32, but tiny.* has 16; leave it out"):
+        training(
+            tmp_path, tmp_path / "bad", {**sections, "model": {"width": 32}}, start_from=str(model)
+        )
+    with pytest.raises(PetDriverError, match="the data contain Ar, which water does not know"):
+        training(tmp_path, tmp_path / "bad", sections, start_from="water")
+
+
+def test_patience_ends_a_training(folder, tmp_path):
+    run = training(
+        folder, tmp_path / "run", SOLID, steps=400, learning_rate=1e-9, validate_every=1, patience=2
+    )
+    run.run()
+    assert run.step < 30
+
+
+def test_time_can_be_the_schedule(folder, tmp_path):
+    run = training(
+        folder, tmp_path / "run", SOLID, steps=10**6, schedule="time", max_time=2.0, warmup_steps=2
+    )
+    run.run()
+    assert 2 < run.step < 10**5
+    assert run.schedule.rate(run.step, run.elapsed) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_bfloat16_is_near_float32(folder, tmp_path):
+    values = [
+        training(folder, tmp_path / precision, SOLID, precision=precision)._one_step()
+        for precision in ("float32", "bfloat16")
+    ]
+    assert values[0] != values[1]
+    assert values[1] == pytest.approx(values[0], rel=0.05)
+
+
+def test_batches_are_closed_by_atoms():
+    assert grouped([3, 3, 3, 9, 1, 1], 2, None) == [[0, 1], [2, 3], [4, 5]]
+    assert grouped([3, 3, 3, 9, 1, 1], 2, 6) == [[0, 1], [2], [3], [4, 5]]

@@ -1,0 +1,138 @@
+"""Units, signs, missing labels, several files: the same physics, written in other ways."""
+
+import re
+
+import ase.io
+import numpy as np
+import pytest
+from ase import units
+
+from labelled import crystals, molecules
+from pet_driver import PetDriverError
+from pet_driver.training.baseline import fit_baseline
+from pet_driver.training.data import read_frames, read_split
+from pet_driver.training.options import DataOptions
+from pet_driver.training.suspicion import suspicions
+
+KEYS = {"energy_key": "E", "forces_key": "F", "stress_key": "S"}
+
+
+@pytest.fixture(scope="module")
+def solids():
+    return crystals(12)
+
+
+def written(path, frames):
+    ase.io.write(path, frames, format="extxyz")
+    return path
+
+
+def read(tmp_path, frames, **options):
+    path = written(tmp_path / "data.xyz", frames)
+    return read_frames(path, DataOptions("data.xyz", **{**KEYS, **options}))
+
+
+@pytest.mark.parametrize(
+    ("options", "energy", "length", "stress"),
+    [
+        ({}, 1.0, 1.0, lambda s, _: s),
+        ({"energy_unit": "Hartree", "length_unit": "bohr"}, units.Hartree, units.Bohr, None),
+        ({"energy_unit": "kcal/mol"}, units.kcal / units.mol, 1.0, None),
+        ({"stress_unit": "GPa"}, 1.0, 1.0, lambda s, _: s / units.GPa),
+        ({"stress_unit": "kbar", "stress_sign": -1}, 1.0, 1.0, lambda s, _: -s * 10 / units.GPa),
+        ({"stress_kind": "virial"}, 1.0, 1.0, lambda s, v: -s * v),
+        ({}, 1.0, 1.0, lambda s, _: s.ravel()),
+        ({}, 1.0, 1.0, lambda s, _: s[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]),
+    ],
+    ids=["plain", "atomic", "kcal", "GPa", "kbar", "virial", "nine", "Voigt"],
+)
+def test_labels_in_other_units_are_the_same(tmp_path, solids, options, energy, length, stress):
+    other = []
+    for atoms in solids[:3]:
+        copy = atoms.copy()
+        copy.set_cell(atoms.cell / length, scale_atoms=True)
+        copy.info["E"] /= energy
+        copy.arrays["F"] *= length / energy
+        given = atoms.info["S"] * length**3 / energy
+        copy.info["S"] = given if stress is None else stress(given, atoms.get_volume())
+        other.append(copy)
+    found = read(tmp_path, other, **options)
+    for frame, atoms in zip(found, solids, strict=False):
+        assert frame.labels.energy == pytest.approx(atoms.info["E"])
+        np.testing.assert_allclose(frame.labels.forces, atoms.arrays["F"], atol=1e-6)
+        np.testing.assert_allclose(frame.labels.stress, atoms.info["S"], atol=1e-7)
+        np.testing.assert_allclose(frame.system.positions, atoms.positions, atol=1e-6)
+
+
+def test_missing_labels(tmp_path, solids):
+    frames = [atoms.copy() for atoms in solids[:4]]
+    del frames[1].arrays["F"], frames[2].info["S"]
+    with pytest.raises(PetDriverError, match=r"frame 1 has no 'F'; it has .*; correct the key, or"):
+        read(tmp_path, frames)
+    found = read(tmp_path, frames, may_lack=("forces", "stress"))
+    assert [f.labels.forces is None for f in found] == [False, True, False, False]
+    assert [f.labels.stress is None for f in found] == [False, False, True, False]
+
+
+def test_several_files_and_given_sets(tmp_path):
+    water = molecules(9)
+    for name, part in {"a": water[:4], "b": water[4:6], "v": water[6:8], "t": water[8:]}.items():
+        written(tmp_path / f"{name}.xyz", part)
+    options = DataOptions(("a.xyz", "b.xyz"), validation="v.xyz", test=("t.xyz",))
+    split = read_split(tmp_path, options)
+    assert [len(p) for p in (split.training, split.validation, split.test)] == [6, 2, 1]
+    assert split.indices()["training"] == {"a.xyz": [0, 1, 2, 3], "b.xyz": [0, 1]}
+
+
+def test_baseline_of_one_composition_explains_it(tmp_path):
+    """H2O alone: the counts have rank one."""
+    path = written(tmp_path / "data.xyz", molecules(6))
+    frames = read_frames(path, DataOptions("data.xyz"))
+    h, o = fit_baseline(frames, (1, 8))
+    assert 2 * h + o == pytest.approx(np.mean([f.labels.energy for f in frames]))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({}, None),
+        ({"stress_sign": -1}, "stress is suspect.*opposite sign|stress is suspect: it falls"),
+        ({"stress_unit": "GPa"}, "stress is suspect"),
+        ({"forces_unit": "Hartree/bohr"}, "forces are suspect.* 0.0"),
+        ({"energy_unit": "Hartree", "forces_unit": "eV/angstrom"}, "forces are suspect.*2"),
+    ],
+    ids=["right", "sign", "GPa", "forces", "energy"],
+)
+def test_wrong_units_are_suspected(tmp_path, options, sentence):
+    frames = crystals(40, seed=3)
+    # Forces are tested among frames of the same cell.
+    for k, atoms in enumerate(crystals(20, seed=4)):
+        frames[k].set_cell(frames[0].cell, scale_atoms=False)
+        frames[k].positions = atoms.positions
+    frames = _relabelled(frames)
+    said = suspicions(read(tmp_path, frames, **options))
+    if sentence is None:
+        assert said == []
+    else:
+        assert any(re.search(sentence, line) for line in said), said
+
+
+def _relabelled(frames):
+    from ase.calculators.lj import LennardJones
+
+    for atoms in frames:
+        atoms.calc = LennardJones(sigma=3.4, epsilon=0.2, rc=6.0, smooth=True)
+        labels = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress(voigt=False)
+        atoms.calc = None
+        atoms.info["E"], atoms.arrays["F"], atoms.info["S"] = labels
+    return frames
+
+
+def test_forces_of_the_wrong_sign_are_suspected(tmp_path):
+    frames = molecules(40)
+    path = written(tmp_path / "data.xyz", frames)
+    found = read_frames(path, DataOptions("data.xyz"))
+    assert suspicions(found) == []
+    for frame in found:
+        frame.labels.forces *= -1.0
+    assert "forces are suspect: their work has the opposite sign" in suspicions(found)[0]
