@@ -42,6 +42,7 @@ def test_examples_run(tmp_path, name):
     assert np.isfinite(table).all()
 
 
+@pytest.mark.slow
 def test_zbl_does_not_touch_the_liquid(tmp_path):
     steps = ("-var", "steps", "0", "-var", "dtype", "float64")
     with_zbl = run_example("water_zbl", tmp_path, 1, *steps)[0]

@@ -70,7 +70,7 @@ def assert_first_step(folder, prediction, atoms, beads=1):
     np.testing.assert_allclose(forces, prediction.forces, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_several_ranks_serve_beads(tmp_path, model_file, potential, small_box, batch):
     fields = f"<ffmpi name='pet'> <batch_size> {batch} </batch_size> </ffmpi>"
     result = run(tmp_path, small_box, [(2, [model_file])], fields, beads=4)
@@ -96,7 +96,6 @@ def test_two_forcefields_by_name(tmp_path, model_file, potential, small_box):
     [
         (["nowhere.safetensors"], "there is no model", 2),
         (["MODEL", "--most-force", "1e-9"], "more than 1e-09", 2),
-        (["MODEL", "--mpi-name", "other", "--extras", "dipole"], "has no dipole", 2),
         (["MODEL", "--unix", "also"], "--mpi stands alone", 2),
         (["MODEL", "--outptu", "plain"], "--outptu", 2),
         ([], "give a MODEL", 2),

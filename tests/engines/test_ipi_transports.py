@@ -107,7 +107,11 @@ def test_transports_say_the_same(tmp_path, model_file, potential, small_box, mod
     np.testing.assert_allclose(table[0, 3:9], virial, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("batch", ["", "<batch_size> 4 </batch_size>"], ids=["single", "batched"])
+@pytest.mark.parametrize(
+    "batch",
+    [pytest.param("", marks=pytest.mark.slow), "<batch_size> 4 </batch_size>"],
+    ids=["single", "batched"],
+)
 def test_in_process(tmp_path, model_file, potential, small_box, batch):
     field = direct_field(pes_path(), template="init.xyz", model=model_file, dtype="float64")
     beads = 4 if batch else 1
@@ -308,6 +312,7 @@ def test_reconnects_to_the_next_server(tmp_path, model_file, boxed):
     assert code == 0, errors
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_driver_and_leaves_the_server_alive(tmp_path, model_file, small_box):
     with simulation(tmp_path, small_box, socket_field(), steps=40) as started:
         first = started.drive(model_file)

@@ -113,6 +113,7 @@ def test_restart_continues_the_trajectory(run_lammps, model_file):
     assert "restart files do not hold the potential" in result.stderr
 
 
+@pytest.mark.slow
 def test_partitions_are_independent(run_lammps, model_file, tmp_path):
     """Two replicas, each with a communicator of its own, give what each gives alone."""
     text = HEADER.replace("300.0 7", "300.0 ${seed}") + PET.format(model=model_file)
@@ -150,9 +151,13 @@ run 5
     ("styles", "coefficients"),
     [
         ("zbl 1.0 2.0", ["1 1 {style} 1.0 1.0", "1 2 {style} 1.0 8.0", "2 2 {style} 8.0 8.0"]),
-        ("dispersion/d3 original pbe 8.0 6.0", ["* * {style} H O"]),
+        pytest.param(
+            "dispersion/d3 original pbe 8.0 6.0",
+            ["* * {style} H O"],
+            id="d3",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["zbl", "d3"],
 )
 def test_overlay_adds_other_force_fields(run_lammps, model_file, styles, coefficients):
     style = styles.split()[0]
@@ -226,6 +231,7 @@ def test_fixes_defined_before_the_potential_act_after_it(run_lammps, model_file,
     np.testing.assert_array_equal(dumped(tmp_path, 3), dumped(tmp_path, 0))
 
 
+@pytest.mark.slow
 def test_tiled_ranks_that_are_balanced_again_and_again(run_lammps, model_file, tmp_path):
     """Atoms change owner between steps; the trajectory does not notice."""
     text = script(model_file, timestep="0.0001", steps=15)
