@@ -262,6 +262,28 @@ def test_driver_before_the_server(tmp_path, model_file, boxed):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("patience", "reconnect"), [("", "0"), ("<timeout> 2 </timeout>", "1")], ids=["waits", "drops"]
+)
+def test_a_slow_driver(tmp_path, model_file, small_box, patience, reconnect):
+    """It takes six seconds over one structure. i-PI waits for it; or, told to be impatient, drops
+    it, and has the driver back when that connects again."""
+    field = socket_field(extra=patience)
+    with simulation(tmp_path, small_box, field, steps=40) as started:
+        driver = started.drive(model_file, options=["--reconnect", reconnect])
+        deadline, output = time.monotonic() + 60, tmp_path / "simulation.out"
+        while time.monotonic() < deadline:
+            if output.exists() and sum(1 for _ in output.open()) > 12:
+                break
+            time.sleep(0.02)
+        driver.send_signal(signal.SIGSTOP)
+        time.sleep(6.0)
+        assert driver.poll() is None
+        driver.send_signal(signal.SIGCONT)
+        completed(started, driver, steps=40)
+
+
+@pytest.mark.slow
 def test_two_drivers(tmp_path, model_file, small_box):
     with simulation(tmp_path, small_box, socket_field(), beads=4, steps=5) as started:
         drivers = [started.drive(model_file) for _ in range(2)]
