@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 _SMALLEST_CHUNK = 16
+_MOST_ATOMS_ON_CPU = 800  # of several structures: beyond that batches get slower again
 HALOS = ("exchange", "wide")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -121,11 +122,29 @@ class Potential:
         if isinstance(structures, Atoms | System):
             return self.compute([structures])[0]
         systems = [x if isinstance(x, System) else System.from_atoms(x) for x in structures]
-        if not systems:
-            return []
         for index, system in enumerate(systems):
             if not len(system):
                 raise PetDriverError(f"structure {index} has no atoms; give at least one")
+        return [
+            prediction
+            for group in self._groups(systems)
+            for prediction in self._compute_batch(group)
+        ]
+
+    def _groups(self, systems: list[System]) -> Iterator[list[System]]:
+        """What is evaluated at a time: on a CPU no more than fits into its caches."""
+        group: list[System] = []
+        atoms = 0
+        for system in systems:
+            atoms += len(system)
+            if group and self.device.type == "cpu" and atoms > _MOST_ATOMS_ON_CPU:
+                yield group
+                group, atoms = [], len(system)
+            group.append(system)
+        if group:
+            yield group
+
+    def _compute_batch(self, systems: list[System]) -> list[Prediction]:
         batch = self._batch(systems)
         plan = LocalPlan(batch.reverse, len(batch.structure))
         while True:
@@ -141,7 +160,9 @@ class Potential:
         predictions = []
         ends = np.cumsum(batch.sizes)
         for end, size in zip(ends, batch.sizes, strict=True):
-            predictions.append(_prediction(result, forces, virials, slice(end - size, end)).check())
+            predictions.append(
+                Prediction.of(result, forces, virials, slice(end - size, end)).check()
+            )
         return predictions
 
     def open_domain(self, comm: MPI.Comm, halo: str = "exchange", skin: float = 0.5) -> Domain:
@@ -184,7 +205,7 @@ class Potential:
                     one = torch.zeros(n_centres, dtype=torch.long, device=self.device)
                     result = self._evaluate(environments, vectors, domain, one, [n_centres])
                     forces, virials = domain.gather(result.gradient, vectors, centre)
-                    prediction = _prediction(result, forces, virials, slice(None))
+                    prediction = Prediction.of(result, forces, virials, slice(None))
                     prediction.check(domain.local_ids)
                     prediction.edge_gradients = result.gradient
                 break
@@ -213,7 +234,7 @@ class Potential:
                     raise
         forces, virials = plan.gather(result.gradient, plan.vectors, plan.dense_centre)
         local = slice(plan.n_roots)
-        prediction = _prediction(result, forces[local], virials[local], slice(None)).check()
+        prediction = Prediction.of(result, forces[local], virials[local], slice(None)).check()
         return prediction.energies, result.gradient
 
     def plain(self) -> Potential:
@@ -304,18 +325,3 @@ def load_model(
     :raises PetDriverError: if the model or the device is not there
     """
     return Potential(load_checkpoint(name), device, dtype, scope, chunk, extra_rotations, parity)
-
-
-def _prediction(result: Evaluation, forces: Tensor, virials: Tensor, atoms: slice) -> Prediction:
-    """Of some atoms, with covariant outputs sorted by rank."""
-    energies, virials = result.energies[atoms].cpu().numpy(), virials[atoms].cpu().numpy()
-    found = {name: x[atoms].cpu().numpy() for name, x in result.properties.items()}
-    return Prediction(
-        float(energies.sum()),
-        energies,
-        forces[atoms].cpu().numpy(),
-        virials.sum(axis=0),
-        virials,
-        {name: x for name, x in found.items() if x.ndim == 2},
-        {name: x for name, x in found.items() if x.ndim == 3},
-    )

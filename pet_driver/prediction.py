@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from .errors import PetDriverError
+from .evaluation import Evaluation
 
 
 @dataclass
@@ -30,6 +31,24 @@ class Prediction:
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     uncertainty: np.ndarray | None = None
     edge_gradients: Tensor | None = None
+
+    @classmethod
+    def of(cls, result: Evaluation, forces: Tensor, virials: Tensor, atoms: slice) -> Prediction:
+        """Some atoms of an evaluation.
+
+        :param forces: (n_atoms, 3), eV/angstrom; virials: (n_atoms, 3, 3), eV; both of all atoms
+        """
+        energies, virials = result.energies[atoms].cpu().numpy(), virials[atoms].cpu().numpy()
+        found = {name: x[atoms].cpu().numpy() for name, x in result.properties.items()}
+        return cls(
+            float(energies.sum()),
+            energies,
+            forces[atoms].cpu().numpy(),
+            virials.sum(axis=0),
+            virials,
+            {name: x for name, x in found.items() if x.ndim == 2},
+            {name: x for name, x in found.items() if x.ndim == 3},
+        )
 
     def stress(self, volume: float) -> np.ndarray:
         """(3, 3) eV/angstrom^3, the sign of ASE.

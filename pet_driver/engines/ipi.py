@@ -250,7 +250,8 @@ class Client:
         seconds = max(seconds, 1e-9)
         return (
             f"{requests} requests, {requests / seconds:.2f}/s, {structures} structures, "
-            f"{structures / seconds:.2f}/s, {in_model / seconds:.0%} of the time in the model"
+            f"{structures / seconds:.2f}/s, {in_model / seconds:.0%} of the time in the model "
+            f"({1e3 * in_model / max(structures, 1):.1f} ms for each)"
         )
 
 

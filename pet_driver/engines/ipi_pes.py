@@ -14,6 +14,7 @@ ipi`.
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ase.io
@@ -52,8 +53,11 @@ class PetDriver(Dummy_driver):
                 raise PetDriverError("the PES needs the parameters template and model")
             options = {name: x for name, x in parameters.items() if name in _KNOWN}
             structure = System.from_atoms(ase.io.read(template, parallel=False))
+            # i-PI calls from threads of its own. OpenMP stops waiting actively, and all gets twice
+            # as slow, once two threads have been given helpers: one thread does all the work.
+            self._thread = ThreadPoolExecutor(max_workers=1)
             self._service = Service(str(model).split(";"), structure, extras=extras, **options)
-            self._service.warm_up()
+            self._thread.submit(self._service.warm_up).result()
         except (PetDriverError, OSError) as error:
             sys.exit(f"pet-driver: {error}")
         super().__init__()
@@ -67,7 +71,8 @@ class PetDriver(Dummy_driver):
             return self.compute([cell], [pos])[0]
         positions = np.array(pos).reshape(len(cell), -1, 3)
         try:
-            replies = self._service.evaluate(Request.from_atomic_units(np.array(cell), positions))
+            request = Request.from_atomic_units(np.array(cell), positions)
+            replies = self._thread.submit(self._service.evaluate, request).result()
         except PetDriverError as error:
             _stop(error)
             raise
