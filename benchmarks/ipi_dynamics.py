@@ -27,7 +27,8 @@ MULTIPLE = 8
 INPUT = """<simulation verbosity='low'>
   <output prefix='simulation'>
     <properties stride='1' filename='out'>
-      [ step, time{{{{picosecond}}}}, conserved{{{{electronvolt}}}}, kinetic_md{{{{electronvolt}}}} ]
+      [ step, time{{{{picosecond}}}}, conserved{{{{electronvolt}}}},
+        kinetic_md{{{{electronvolt}}}} ]
     </properties>
     {trajectories}
   </output>
@@ -51,9 +52,9 @@ INPUT = """<simulation verbosity='low'>
 """
 SOCKET = """<ffsocket name='{name}' mode='{mode}' pbc='False'> <address> {{address}}{name}
     </address> {batch} <latency> 1e-3 </latency> </ffsocket>"""
-TRAJECTORIES = """<trajectory filename='pos' stride='{stride}' format='xyz'> positions{{{{angstrom}}}}
-    </trajectory> <trajectory filename='vel' stride='{stride}' format='xyz'> velocities
-    </trajectory>"""
+TRAJECTORIES = """<trajectory filename='pos' stride='{stride}' format='xyz'>
+      positions{{{{angstrom}}}} </trajectory>
+    <trajectory filename='vel' stride='{stride}' format='xyz'> velocities </trajectory>"""
 SVR = "<thermostat mode='svr'> <tau units='femtosecond'> 50 </tau> </thermostat>"
 PILE = "<thermostat mode='pile_g'> <tau units='femtosecond'> 100 </tau> </thermostat>"
 
