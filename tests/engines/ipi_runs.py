@@ -39,6 +39,32 @@ INPUT = """<simulation verbosity='low'>
 </simulation>
 """
 
+# The same, for other fields of forces.
+SHELL = """<simulation verbosity='low'>
+  <output prefix='simulation'>
+    <properties stride='1' filename='out'>
+      [ step, potential{{electronvolt}}, conserved{{electronvolt}}, virial_md, kinetic_md ]
+    </properties>
+    <trajectory filename='frc' stride='1' format='xyz'> forces </trajectory>
+    {outputs}
+  </output>
+  <total_steps> {steps} </total_steps>
+  <prng> <seed> 1 </seed> </prng>
+  {fields}
+  <system>
+    <initialize nbeads='{beads}'>
+      <file mode='ase' units='angstrom'> init.xyz </file>
+      <velocities mode='thermal' units='kelvin'> 300 </velocities>
+    </initialize>
+    <forces> {forces} </forces>
+    <ensemble> <temperature units='kelvin'> 300 </temperature> </ensemble>
+    <motion mode='dynamics'>
+      <dynamics mode='nve'> {nmts} <timestep units='femtosecond'> 0.05 </timestep> </dynamics>
+    </motion>
+  </system>
+</simulation>
+"""
+
 
 class Simulation:
     """i-PI and its drivers in one folder; everything is stopped and removed at the end."""

@@ -4,36 +4,13 @@ import subprocess
 
 import numpy as np
 import pytest
+from ipi_runs import SHELL
 
 from helpers import environment, program
 from pet_driver.units import BOHR, HARTREE
 
 pytest.importorskip("ipi")
 pytest.importorskip("mpi4py")
-
-INPUT = """<simulation verbosity='low'>
-  <output prefix='simulation'>
-    <properties stride='1' filename='out'>
-      [ step, potential{{electronvolt}}, conserved{{electronvolt}}, virial_md ]
-    </properties>
-    <trajectory filename='frc' stride='1' format='xyz'> forces </trajectory>
-  </output>
-  <total_steps> 3 </total_steps>
-  <prng> <seed> 1 </seed> </prng>
-  {fields}
-  <system>
-    <initialize nbeads='{beads}'>
-      <file mode='ase' units='angstrom'> init.xyz </file>
-      <velocities mode='thermal' units='kelvin'> 300 </velocities>
-    </initialize>
-    <forces> {forces} </forces>
-    <ensemble> <temperature units='kelvin'> 300 </temperature> </ensemble>
-    <motion mode='dynamics'>
-      <dynamics mode='nve'> <timestep units='femtosecond'> 0.05 </timestep> </dynamics>
-    </motion>
-  </system>
-</simulation>
-"""
 
 
 def run(folder, atoms, drivers, fields="<ffmpi name='pet'/>", forces=None, beads=1):
@@ -42,7 +19,7 @@ def run(folder, atoms, drivers, fields="<ffmpi name='pet'/>", forces=None, beads
     """
     atoms.write(folder / "init.xyz", format="extxyz")
     forces = forces or "<force forcefield='pet'/>"
-    text = INPUT.format(fields=fields, forces=forces, beads=beads)
+    text = SHELL.format(fields=fields, forces=forces, beads=beads, steps=3, nmts="", outputs="")
     (folder / "input.xml").write_text(text)
     command = [program("mpiexec"), "-n", "1", program("i-pi"), "input.xml"]
     for ranks, words in drivers:

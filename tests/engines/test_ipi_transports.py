@@ -13,7 +13,7 @@ import ase.io
 import numpy as np
 import psutil
 import pytest
-from ipi_runs import Simulation
+from ipi_runs import SHELL, Simulation
 
 from helpers import MODERN, environment, program
 from pet_driver.checkpoint import random_checkpoint, save_checkpoint
@@ -21,31 +21,6 @@ from pet_driver.potential import Potential
 from pet_driver.units import BOHR, HARTREE
 
 pytest.importorskip("ipi")
-
-SHELL = """<simulation verbosity='low'>
-  <output prefix='simulation'>
-    <properties stride='1' filename='out'>
-      [ step, potential{{electronvolt}}, conserved{{electronvolt}}, virial_md, kinetic_md ]
-    </properties>
-    <trajectory filename='frc' stride='1' format='xyz'> forces </trajectory>
-    {outputs}
-  </output>
-  <total_steps> {steps} </total_steps>
-  <prng> <seed> 1 </seed> </prng>
-  {fields}
-  <system>
-    <initialize nbeads='{beads}'>
-      <file mode='ase' units='angstrom'> init.xyz </file>
-      <velocities mode='thermal' units='kelvin'> 300 </velocities>
-    </initialize>
-    <forces> {forces} </forces>
-    <ensemble> <temperature units='kelvin'> 300 </temperature> </ensemble>
-    <motion mode='dynamics'>
-      <dynamics mode='nve'> {nmts} <timestep units='femtosecond'> 0.05 </timestep> </dynamics>
-    </motion>
-  </system>
-</simulation>
-"""
 
 
 def simulation(folder, atoms, fields, forces=None, **changes):
