@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import uuid
 from dataclasses import replace
 
@@ -15,10 +16,10 @@ import pytest
 import torch
 from scipy.linalg import solve_continuous_lyapunov
 
-from helpers import ROOT, environment, program
-from pet_driver.checkpoint import load_checkpoint, save_checkpoint
+from helpers import MODERN, ROOT, environment, program
+from pet_driver.checkpoint import load_checkpoint, random_checkpoint, save_checkpoint
 from pet_driver.potential import load_model
-from pet_driver.units import HARTREE
+from pet_driver.units import BOHR, HARTREE
 
 pytest.importorskip("ipi")
 
@@ -104,6 +105,37 @@ def test_piglet_gives_harmonic_oscillators_their_quantum_energy():
             potential += 0.5 * frequency**2 * spread / beads
         quantum = 0.25 * frequency / np.tanh(0.5 * frequency / temperature)
         assert potential == pytest.approx(quantum, rel=4e-3)
+
+
+def test_dipoles_go_along_for_an_infrared_spectrum(tmp_path):
+    """With random weights; of the forces only little is left, lest the molecule fall apart."""
+    hyper = replace(MODERN, species=(1, 6, 7, 8), properties=(("dipole", 1),))
+    checkpoint = replace(random_checkpoint(hyper), energy_scale=1e-3)
+    path = tmp_path / "dipeptides.safetensors"
+    save_checkpoint(checkpoint, path)
+    run_input("molecule_infrared", tmp_path / "run", 3, replaced={path.name: path})
+    lines = (tmp_path / "run" / "simulation.dipole_0").read_text().splitlines()
+    dipoles = np.array([line.split() for line in lines if "#" not in line], dtype=float)
+    assert dipoles.shape == (4, 3)
+    molecule = ase.io.read(INPUTS / "molecule_infrared" / "init.xyz")
+    expected = load_model(path).compute(molecule).total("dipole")
+    np.testing.assert_allclose(dipoles[0] * BOHR, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_spectrum_has_the_bands_of_the_dipoles(tmp_path):
+    times = 0.5e-15 * np.arange(20001)
+    waves = 2.0 * np.pi * 2.99792458e10 * times[:, None] * np.array([1600.0, 1600.0, 3300.0])
+    np.savetxt(tmp_path / "dipoles", np.cos(waves))
+    script = INPUTS / "molecule_infrared" / "spectrum.py"
+    command = [sys.executable, script, "dipoles", "0.5"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+    found, intensity = np.loadtxt(tmp_path / "spectrum.txt").T
+    assert abs(found[intensity.argmax()] - 3300.0) < 15.0
+    low = found < 2500.0
+    assert abs(found[low][intensity[low].argmax()] - 1600.0) < 15.0
+    # Two of three components, weighted with the square of the frequency.
+    ratio = intensity[low].max() / intensity.max()
+    assert ratio == pytest.approx(2.0 * (1600.0 / 3300.0) ** 2, rel=0.05)
 
 
 @pytest.mark.slow
