@@ -166,7 +166,8 @@ def leave_job(code: int) -> None:
     if MPI.COMM_WORLD.size > 1:
         if code:
             MPI.COMM_WORLD.Abort(code)
-        # MPICH kills whoever is still there half a second after the end, and torch takes its time.
+        # i-PI leaves abruptly and MPICH may kill whoever is still there; torch takes its time to
+        # unload.
         MPI.Finalize()
         sys.stdout.flush()
         sys.stderr.flush()

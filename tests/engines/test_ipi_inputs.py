@@ -14,6 +14,7 @@ import ase.io
 import numpy as np
 import pytest
 import torch
+from ipi_runs import assert_job_succeeded
 from scipy.linalg import solve_continuous_lyapunov
 
 from helpers import MODERN, ROOT, environment, program
@@ -173,7 +174,7 @@ def test_one_mpi_job(tmp_path):
     result = subprocess.run(
         words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300
     )
-    assert result.returncode == 0, result.stdout[-1500:] + result.stderr
+    assert_job_succeeded(result)
     assert "connected to MPI driver roots [1, 2]" in result.stdout
     table = np.loadtxt(folder / "simulation.out")
     assert len(table) == 3

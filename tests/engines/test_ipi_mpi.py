@@ -4,7 +4,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from ipi_runs import SHELL
+from ipi_runs import SHELL, assert_job_succeeded
 
 from helpers import environment, program
 from pet_driver.units import BOHR, HARTREE
@@ -51,7 +51,7 @@ def assert_first_step(folder, prediction, atoms, beads=1):
 def test_several_ranks_serve_beads(tmp_path, model_file, potential, small_box, batch):
     fields = f"<ffmpi name='pet'> <batch_size> {batch} </batch_size> </ffmpi>"
     result = run(tmp_path, small_box, [(2, [model_file])], fields, beads=4)
-    assert result.returncode == 0, result.stdout[-1500:] + result.stderr
+    assert_job_succeeded(result)
     assert_first_step(tmp_path, potential.compute(small_box), small_box, beads=4)
 
 
@@ -64,7 +64,7 @@ def test_two_forcefields_by_name(tmp_path, model_file, potential, small_box):
     ]
     forces = "<force forcefield='fast'/> <force forcefield='slow'/>"
     result = run(tmp_path, small_box, drivers, "<ffmpi name='fast'/> <ffmpi name='slow'/>", forces)
-    assert result.returncode == 0, result.stdout[-1500:] + result.stderr
+    assert_job_succeeded(result)
     assert_first_step(tmp_path, potential.compute(small_box), small_box)
 
 
