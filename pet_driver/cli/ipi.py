@@ -158,6 +158,7 @@ def leave_job(code: int) -> None:
     """
     import os
     import sys
+    import time
 
     try:
         from mpi4py import MPI
@@ -165,6 +166,7 @@ def leave_job(code: int) -> None:
         return
     if MPI.COMM_WORLD.size > 1:
         if code:
+            time.sleep(0.5)  # for the launcher to pass on what has been said
             MPI.COMM_WORLD.Abort(code)
         # i-PI leaves abruptly and MPICH may kill whoever is still there; torch takes its time to
         # unload.
