@@ -6,6 +6,7 @@ Takes LAMMPS' own options. Example: ``mpiexec -n 2 pet-lmp -in in.lmp -var steps
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +69,7 @@ def _launch(world: MPI.Comm, create: type[lammps], words: list[str]) -> int:
         if type(error) is not Exception:
             # Not known to be on all ranks: MPIAbortException of LAMMPS, or a mistake of ours.
             _say(f"rank {world.rank}: {type(error).__name__}: {error}")
+            time.sleep(0.3)  # for the sentence to get through mpiexec
             world.Abort(2)
         # LAMMPS raises plain Exception, with its own message, on all ranks.
         status, sentence = 2, " ".join(str(error).split())
