@@ -158,8 +158,7 @@ def predict(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> No
     where t and m, our own time per message, are measured here, and M, B, S are a network's.
     """
     checkpoint = load_checkpoint("water")
-    layers = checkpoint.hyper.message_layers
-    exchanges = 2 * (layers - 1) + 1
+    exchanges = checkpoint.hyper.swaps + 1
     largest = max(sizes)
     edge = (largest / 0.1002) ** (1 / 3)
     # Of a size at which nothing must be computed twice for want of memory.

@@ -209,9 +209,9 @@ def peak_of(repeat: tuple[int, int, int], chunk: int) -> tuple[float, float]:
     """Peak of an evaluation and size of the messages of one layer, MB."""
     warnings.simplefilter("ignore")
     potential = potential_of("layer")
-    potential.chunk = chunk
+    potential.memory.chunk = chunk
     # Frames follow the memory that may be used, rows the chunk.
-    potential.memory_share = 1e-2 if chunk < 10**6 else 1.0
+    potential.memory.share = 1e-2 if chunk < 10**6 else 1.0
     atoms = water()
     potential.compute(atoms[:30])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

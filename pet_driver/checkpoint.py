@@ -20,6 +20,7 @@ from .model import PET, Hyperparameters
 FORMAT = "pet-driver"
 FORMAT_VERSION = 1
 SHIPPED = Path(__file__).parent / "models"
+_UNCERTAINTY = "uncertainty.factor"
 _UNITS = {"energy": "eV", "length": "angstrom"}
 
 
@@ -30,7 +31,8 @@ class Checkpoint:
     weights: tensors of the network; baseline: energy of each species, eV, in the order of
     ``hyper.species``; energy_scale: eV per unit of the network's output; card: what a person should
     know (data, splits, errors); property_scales, property_units: what one unit of the network's
-    covariant outputs is, by name.
+    covariant outputs is, by name: one number, or one for each species; uncertainty: (n_features,
+    n_features), eV, see `Potential.energy_uncertainty`; None: not known.
     """
 
     hyper: Hyperparameters
@@ -40,12 +42,14 @@ class Checkpoint:
     card: dict = field(default_factory=dict)
     name: str = "model"
     digest: str = ""
-    property_scales: dict[str, float] = field(default_factory=dict)
+    property_scales: dict[str, float | list[float]] = field(default_factory=dict)
     property_units: dict[str, str] = field(default_factory=dict)
+    uncertainty: Tensor | None = None
 
     def network(self, dtype: torch.dtype, device: torch.device) -> PET:
         """The network with these weights."""
-        network = PET(self.hyper)
+        # In its precision from the start: weights of a converted model may be float64.
+        network = PET(self.hyper).to(dtype)
         try:
             network.load_state_dict(self.weights)
         except RuntimeError as error:
@@ -53,7 +57,7 @@ class Checkpoint:
                 f"the weights of {self.name} do not fit its hyperparameters "
                 f"({' '.join(str(error).split())}); get the file anew"
             ) from error
-        return network.to(device=device, dtype=dtype)
+        return network.to(device)
 
 
 def random_checkpoint(hyper: Hyperparameters, seed: int = 0) -> Checkpoint:
@@ -77,11 +81,14 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "property_scales": json.dumps(checkpoint.property_scales),
         "property_units": json.dumps(checkpoint.property_units),
     }
-    weights = {key: value.detach().cpu().contiguous() for key, value in checkpoint.weights.items()}
+    tensors = dict(checkpoint.weights)
+    if checkpoint.uncertainty is not None:
+        tensors[_UNCERTAINTY] = checkpoint.uncertainty
+    tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    save_file(weights, partial, metadata=metadata)
+    save_file(tensors, partial, metadata=metadata)
     partial.replace(path)
 
 
@@ -112,6 +119,7 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
                 f"{path} has format version {version}, this pet-driver reads up to "
                 f"{FORMAT_VERSION}; upgrade pet-driver"
             )
+        uncertainty = weights.pop(_UNCERTAINTY, None)
         return Checkpoint(
             hyper=Hyperparameters.from_dict(json.loads(metadata["hyperparameters"])),
             weights=weights,
@@ -122,6 +130,7 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
             property_scales=json.loads(metadata.get("property_scales", "{}")),
             property_units=json.loads(metadata.get("property_units", "{}")),
             digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+            uncertainty=uncertainty,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise PetDriverError(

@@ -13,6 +13,7 @@ from .exchange import EdgePlan
 from .model import PET, FrameRows, environment_frames, fixed_turns, pooled_frames
 from .receptive_fields import Copies, ReceptiveFields
 from .structure import Environments
+from .surroundings import Surroundings
 
 SCOPES = ("layer", "atom", "structure", "none")
 # Numbers kept for the backward pass per token, attention layer and feature, and per pair of
@@ -51,22 +52,18 @@ class Evaluator:
         self.covariant = bool(network.hyper.properties)
 
     def frames(
-        self,
-        environments: Environments,
-        vectors: Tensor,
-        memory: int | None = None,
-        roots: int | None = None,
+        self, near: Surroundings, memory: int | None = None, roots: int | None = None
     ) -> FrameRows:
         """Frames of every centre.
 
-        :param vectors: (n_edges, 3), angstrom, float64
         :param memory: bytes that may be kept for a backward pass; None: as many as it takes
         :param roots: of the first so many centres only
         """
         hyper = self.network.hyper
+        environments = near.environments
         per_centre = 8 * _PER_PAIR * environments.n_neighbors**2
         rows = environment_frames(
-            environments.pad(vectors)[:roots],
+            environments.pad(near.vectors_to_cutoff(hyper.cutoff))[:roots],
             environments.valid[:roots],
             hyper.cutoff,
             hyper.frames,
@@ -84,6 +81,7 @@ class Evaluator:
         sizes: list[int],
         memory: int,
         chunk: int | None = None,
+        with_gradient: bool = True,
     ) -> Evaluation:
         """
         :param vectors: (n_edges, 3), angstrom, float64
@@ -91,27 +89,34 @@ class Evaluator:
         :param sizes: number of atoms of each structure
         :param memory: bytes that may be used for what the backward pass needs
         :param chunk: most rows evaluated at a time; None chooses by memory
+        :param with_gradient: otherwise it is zero, which saves time in the scopes layer and none
         :return: of the atoms that the plan calls roots
         """
-        vectors = vectors.detach().requires_grad_(True)
-        chunk = chunk or self._rows_within(memory, environments.n_neighbors)
-        with torch.enable_grad():
+        vectors = vectors.detach().requires_grad_(with_gradient)
+        with torch.set_grad_enabled(with_gradient):
+            near = Surroundings.of(self.network.hyper, environments, vectors, plan, memory)
+            chunk = chunk or self._rows_within(memory, near.environments.n_neighbors)
             if self.scope in ("atom", "structure"):
-                fields = ReceptiveFields(self.network, environments, plan.local_reverse())
+                fields = ReceptiveFields(self.network, near.environments, near.plan.local_reverse())
                 roots = plan.n_roots
-                copies = self._copies(environments, vectors, structure, sizes, memory, roots)
-                energies, properties, gradient = fields.evaluate(vectors, copies, chunk)
+                copies = self._copies(near, structure, sizes, memory, roots)
+                energies, properties, gradient = fields.evaluate(
+                    vectors, copies, chunk, near.vectors, near.cutoffs
+                )
                 properties = {name: x[:roots] for name, x in properties.items()}
                 return Evaluation(energies[:roots], properties, gradient)
             rows = None
             if self.scope == "layer":
-                rows = self.frames(environments, vectors, memory)
-            output = self.network(
-                environments.neighborhoods(vectors), rows, plan.messages(environments), chunk
-            )
-            (gradient,) = torch.autograd.grad(
-                output.energies.sum(), vectors, materialize_grads=True
-            )
+                rows = self.frames(near, memory)
+            # Where nothing is averaged, others' models are left as they are.
+            fade = self.scope != "none" or not self.network.hyper.directions_alone
+            messages = near.plan.messages(near.environments)
+            output = self.network(near.neighborhoods(), rows, messages, chunk, fade=fade)
+            gradient = torch.zeros_like(vectors)
+            if with_gradient:
+                (gradient,) = torch.autograd.grad(
+                    output.energies.sum(), vectors, materialize_grads=True
+                )
         properties = {name: x.detach() for name, x in output.properties.items()}
         return Evaluation(output.energies.detach(), properties, gradient)
 
@@ -121,35 +126,48 @@ class Evaluator:
         """(n_centres,), variance of the energy of each atom over its own frames, messages averaged
         as in scope "layer"."""
         with torch.no_grad():
-            rows = self.frames(environments, vectors)
+            near = Surroundings.of(self.network.hyper, environments, vectors, plan)
+            rows = self.frames(near)
             return self.network(
-                environments.neighborhoods(vectors),
+                near.neighborhoods(),
                 rows,
-                plan.messages(environments),
+                near.plan.messages(near.environments),
                 spread=True,
             ).energy_spread
 
+    def features(
+        self, environments: Environments, vectors: Tensor, plan: EdgePlan, memory: int
+    ) -> Tensor:
+        """(n_centres, n_features), float64: what the last layers of the energy's heads take, in the
+        plain network or, in the scope "layer", averaged over frames."""
+        with torch.no_grad():
+            near = Surroundings.of(self.network.hyper, environments, vectors, plan, memory)
+            rows = self.frames(near, memory) if self.scope == "layer" else None
+            messages = near.plan.messages(near.environments)
+            output = self.network(near.neighborhoods(), rows, messages, features=True)
+        return output.features.to(torch.float64)
+
     def _copies(
         self,
-        environments: Environments,
-        vectors: Tensor,
+        near: Surroundings,
         structure: Tensor,
         sizes: list[int],
         memory: int,
         roots: int | None,
     ) -> list[Copies]:
         if self.scope == "atom":
-            return [Copies.of_atoms(self.frames(environments, vectors, memory, roots))]
+            return [Copies.of_atoms(self.frames(near, memory, roots))]
+        hyper = self.network.hyper
         pooled, axial = pooled_frames(
-            environments.pad(vectors),
-            environments.valid,
-            self.network.hyper.cutoff,
-            self.network.hyper.frames,
+            near.environments.pad(near.vectors_to_cutoff(hyper.cutoff)),
+            near.environments.valid,
+            hyper.cutoff,
+            hyper.frames,
             structure,
             len(sizes),
             self.covariant,
         )
-        counts = torch.tensor(sizes, device=vectors.device)
+        counts = torch.tensor(sizes, device=structure.device)
         return [
             Copies.of_structures(pooled.turned(self.turns), counts),
             Copies.of_atoms(axial.turned(self.turns)),

@@ -37,6 +37,22 @@ class EdgePlan(ABC):
         """
 
     @abstractmethod
+    def at_neighbors(self, environments: Environments, values: Tensor) -> Tensor:
+        """(n_centres,) values of atoms to those of the neighbor of each edge, (n_edges,); of
+        neighbors whose environments are not here, any value. Recorded by autograd.
+        """
+
+    @abstractmethod
+    def restricted(self, keep: Tensor) -> tuple[EdgePlan, Tensor, Tensor | None]:
+        """What is left where edges lie beyond the cutoffs of their atoms.
+
+        :param keep: (n_edges,), whether each is within; where the two ends of an edge differ, it
+            stays
+        :return: plan of the edges left, their indices (n_kept,), and the centres
+            (n_kept_centres,) whose edges all had a value from `at_neighbors`; None: all
+        """
+
+    @abstractmethod
     def gather(self, gradient: Tensor, vectors: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
         """Forces and virials of the atoms, from the gradient with respect to edge vectors.
 
@@ -70,6 +86,15 @@ class SwapPlan(EdgePlan):
 
         return exchange
 
+    def at_neighbors(self, environments: Environments, values: Tensor) -> Tensor:
+        return _Swap.apply(values[environments.centre][:, None], self).squeeze(-1)
+
+    def restricted(self, keep: Tensor) -> tuple[EdgePlan, Tensor, Tensor | None]:
+        # Rounding may let only one of two ranks see an edge within; its factor is zero.
+        there = self.swap(keep[:, None].to(torch.float64)).squeeze(-1)
+        kept = torch.nonzero(keep | (there > 0.5)).view(-1)
+        return _Part(self, kept, len(keep)), kept, None
+
     def gather(self, gradient: Tensor, vectors: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
         difference = gradient - self.swap(gradient)
         forces = gradient.new_zeros(self.n_centres, 3).index_add(0, centre, difference)
@@ -91,6 +116,30 @@ class LocalPlan(SwapPlan):
 
     def local_reverse(self) -> Tensor:
         return self.reverse
+
+    def restricted(self, keep: Tensor) -> tuple[EdgePlan, Tensor, Tensor | None]:
+        part, kept, _ = super().restricted(keep)
+        return LocalPlan(part.local_reverse(), self.n_centres), kept, None
+
+
+class _Part(SwapPlan):
+    """Some of the edges of a plan."""
+
+    def __init__(self, whole: SwapPlan, kept: Tensor, n_edges: int) -> None:
+        self.whole = whole
+        self.kept = kept
+        self.n_edges = n_edges
+        self.n_centres = whole.n_centres
+        self.n_roots = whole.n_roots
+
+    def swap(self, edges: Tensor) -> Tensor:
+        table = edges.new_zeros(self.n_edges, edges.shape[1]).index_copy(0, self.kept, edges)
+        return self.whole.swap(table).index_select(0, self.kept)
+
+    def local_reverse(self) -> Tensor:
+        place = torch.full((self.n_edges,), -1, device=self.kept.device)
+        place[self.kept] = torch.arange(len(self.kept), device=self.kept.device)
+        return place[self.whole.local_reverse()[self.kept]]
 
 
 class _Swap(torch.autograd.Function):

@@ -15,20 +15,22 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
+from .calibration import Calibration
 from .checkpoint import Checkpoint, load_checkpoint
-from .devices import choose_device, free_memory
+from .devices import choose_device
 from .domain import Domain, Narrowing, WideHaloDomain
 from .errors import PetDriverError
 from .evaluation import SCOPES, Evaluation, Evaluator, scope_advice
 from .exchange import EdgePlan, LocalPlan
+from .memory_use import MemoryUse
 from .model import FrameRows
-from .prediction import Prediction
-from .structure import Batch, Environments, NeighborLists, System, species_indices
+from .prediction import DIRECT_FORCES, Prediction
+from .structure import Batch, ChargeAndSpin, Environments, NeighborLists, System, species_indices
+from .surroundings import Surroundings
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-_SMALLEST_CHUNK = 16
 _MOST_ATOMS_ON_CPU = 800  # of several structures: beyond that batches get slower again
 HALOS = ("exchange", "wide")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -48,6 +50,8 @@ class Potential:
         among processes that share a machine
     :param skin: angstrom; neighbor lists are made so far beyond the cutoff, and used again for
         structures (steps, beads, replicas) whose atoms have moved by less than half of it
+    :param charge, spin: of structures that do not say (ASE's ``info`` may), in units of e and as
+        multiplicity, for models whose energy depends on them
     :raises PetDriverError: if scope or dtype is unknown or the device is not there
     """
 
@@ -62,6 +66,8 @@ class Potential:
         parity: bool = False,
         memory_share: float = 0.4,
         skin: float = 0.5,
+        charge: int = 0,
+        spin: int = 1,
     ) -> None:
         if dtype not in DTYPES:
             raise PetDriverError(f"dtype is {dtype!r}; choose one of {', '.join(DTYPES)}")
@@ -73,13 +79,19 @@ class Potential:
         self.device = choose_device(device)
         self.dtype = dtype
         self.scope = scope
-        self.chunk = chunk
-        self.memory_share = memory_share
+        self.memory = MemoryUse(self.device, memory_share, chunk)
         self.name = checkpoint.name
         self.digest = checkpoint.digest
         self.card = checkpoint.card
-        self._neighbor_lists = NeighborLists(checkpoint.hyper.cutoff, skin)
+        self._neighbor_lists = NeighborLists(checkpoint.hyper.reach, skin)
         self.hyper = checkpoint.hyper
+        self._charge_and_spin = ChargeAndSpin(
+            self.hyper.largest_charge, self.hyper.largest_spin, charge, spin
+        )
+        self._direct = False
+        self._uncertainty = checkpoint.uncertainty
+        if self._uncertainty is not None:
+            self._uncertainty = self._uncertainty.to(self.device, torch.float64)
         trained = checkpoint.hyper.scope
         advice = scope_advice(trained, scope, self.hyper.message_layers)
         if advice:
@@ -90,15 +102,25 @@ class Potential:
         # Frozen weights: only the gradient with respect to the edge vectors is ever computed.
         network = checkpoint.network(DTYPES[dtype], self.device).eval().requires_grad_(False)
         self._evaluator = Evaluator(network, scope, extra_rotations, parity)
-        self._baseline = torch.tensor(checkpoint.baseline, dtype=torch.float64, device=self.device)
-        self._scale = checkpoint.energy_scale
+        self._calibration = Calibration(checkpoint, self.device)
         self.property_units = checkpoint.property_units
-        self._property_scales = checkpoint.property_scales
+        if scope == "layer" and self.hyper.final_combination and self.hyper.properties:
+            names = ", ".join(name for name, _ in self.hyper.properties)
+            warnings.warn(
+                f"{self.name} has no {names} in scope 'layer': what it reads them out of are "
+                "invariants there; other scopes have them",
+                stacklevel=3,
+            )
 
     @property
     def cutoff(self) -> float:
         """Distance up to which atoms see each other within one layer, angstrom."""
-        return self.hyper.cutoff
+        return self.hyper.reach
+
+    @property
+    def knows_uncertainty(self) -> bool:
+        """Whether it came with what `energy_uncertainty` needs."""
+        return self._uncertainty is not None
 
     @property
     def species(self) -> tuple[int, ...]:
@@ -147,22 +169,19 @@ class Potential:
     def _compute_batch(self, systems: list[System]) -> list[Prediction]:
         batch = self._batch(systems)
         plan = LocalPlan(batch.reverse, len(batch.structure))
-        while True:
-            try:
-                result = self._evaluate(
-                    batch.environments, batch.vectors, plan, batch.structure, batch.sizes
-                )
-                break
-            except torch.OutOfMemoryError:
-                if not self._halve_chunk(batch.environments.n_centres):
-                    raise
+
+        def attempt() -> Evaluation:
+            return self._evaluate(
+                batch.environments, batch.vectors, plan, batch.structure, batch.sizes
+            )
+
+        result = self.memory.retried(attempt, lambda: batch.environments.n_centres)
         forces, virials = plan.gather(result.gradient, batch.vectors, batch.edge_centre)
         predictions = []
         ends = np.cumsum(batch.sizes)
         for end, size in zip(ends, batch.sizes, strict=True):
-            predictions.append(
-                Prediction.of(result, forces, virials, slice(end - size, end)).check()
-            )
+            prediction = Prediction.of(result, forces, virials, slice(end - size, end)).check()
+            predictions.append(prediction.with_direct_forces() if self._direct else prediction)
         return predictions
 
     def open_domain(self, comm: MPI.Comm, halo: str = "exchange", skin: float = 0.5) -> Domain:
@@ -170,7 +189,7 @@ class Potential:
         Collective.
 
         :param halo: "exchange": ghosts one cutoff deep, ranks swap messages; "wide": ghosts as many
-            cutoffs deep as there are message layers, ranks repeat each other's work; the scope
+            cutoffs deep as messages come from, ranks repeat each other's work; the scope
             "atom" on several ranks always takes the latter
         :param skin: angstrom, see `RankAtoms`
         :raises PetDriverError: if halo is unknown or the scope needs all atoms on one rank
@@ -184,7 +203,7 @@ class Potential:
                 f"are {comm.size} ranks; run on one or use scope layer"
             )
         if wide:
-            return WideHaloDomain(comm, self.cutoff, self.hyper.message_layers, skin)
+            return WideHaloDomain(comm, self.cutoff, self.hyper.depth, skin)
         return Domain(comm, self.cutoff, skin)
 
     def compute_domain(self, domain: Domain) -> Prediction:
@@ -196,22 +215,23 @@ class Potential:
 
         :raises PetDriverError: on every rank, if any rank failed
         """
-        while True:
+        n_centres = 0
+
+        def attempt() -> Prediction:
+            nonlocal n_centres
             n_centres = 0
-            try:
-                with domain.evaluation(self.hyper.message_layers):
-                    environments, vectors, centre = domain.environments(self.device)
-                    n_centres = environments.n_centres
-                    one = torch.zeros(n_centres, dtype=torch.long, device=self.device)
-                    result = self._evaluate(environments, vectors, domain, one, [n_centres])
-                    forces, virials = domain.gather(result.gradient, vectors, centre)
-                    prediction = Prediction.of(result, forces, virials, slice(None))
-                    prediction.check(domain.local_ids)
-                    prediction.edge_gradients = result.gradient
-                break
-            except torch.OutOfMemoryError:
-                if not self._halve_chunk(domain.largest(n_centres)):
-                    raise
+            with domain.evaluation(self.hyper.swaps):
+                environments, vectors, centre = domain.environments(self.device)
+                n_centres = environments.n_centres
+                one = torch.zeros(n_centres, dtype=torch.long, device=self.device)
+                result = self._evaluate(environments, vectors, domain, one, [n_centres])
+                forces, virials = domain.gather(result.gradient, vectors, centre)
+                found = Prediction.of(result, forces, virials, slice(None))
+                found.check(domain.local_ids)
+                found.edge_gradients = result.gradient
+            return found
+
+        prediction = self.memory.retried(attempt, lambda: domain.largest(n_centres))
         totals = domain.total(np.append(prediction.virial.ravel(), prediction.energy))
         prediction.virial, prediction.energy = totals[:9].reshape(3, 3), float(totals[9])
         return prediction
@@ -225,13 +245,10 @@ class Potential:
         """
         n_centres = plan.environments.n_centres
         one = torch.zeros(n_centres, dtype=torch.long, device=self.device)
-        while True:
-            try:
-                result = self._evaluate(plan.environments, plan.vectors, plan, one, [n_centres])
-                break
-            except torch.OutOfMemoryError:
-                if not self._halve_chunk(n_centres):
-                    raise
+        result = self.memory.retried(
+            lambda: self._evaluate(plan.environments, plan.vectors, plan, one, [n_centres]),
+            lambda: n_centres,
+        )
         forces, virials = plan.gather(result.gradient, plan.vectors, plan.dense_centre)
         local = slice(plan.n_roots)
         prediction = Prediction.of(result, forces[local], virials[local], slice(None)).check()
@@ -244,6 +261,24 @@ class Potential:
         other._evaluator = Evaluator(self._evaluator.network, "none")
         return other
 
+    def direct(self) -> Potential:
+        """The same weights, which are shared, as plain PET with the forces that the model reads out
+        directly: about three times faster, and not the gradient of the energy.
+
+        Energy is not conserved with them. They are for the fast part of multiple time stepping. The
+        sum of all forces is taken off; the virial is what the model reads out too, or zero.
+
+        :raises PetDriverError: if the model has no such output
+        """
+        if DIRECT_FORCES not in dict(self.hyper.properties):
+            raise PetDriverError(
+                f"the model {self.name} has no direct forces (output {DIRECT_FORCES}); take plain "
+                "PET for the fast forces"
+            )
+        other = self.plain()
+        other._direct = True
+        return other
+
     def frame_spread(self, structure: Atoms | System) -> np.ndarray:
         """(n_atoms,), eV: standard deviation of each atom's energy over its frames; how far plain
         PET is from being symmetric there.
@@ -252,19 +287,48 @@ class Potential:
         batch = self._batch([system])
         plan = LocalPlan(batch.reverse, len(batch.structure))
         variance = self._evaluator.energy_variance(batch.environments, batch.vectors, plan)
-        return variance.to(torch.float64).sqrt().cpu().numpy() * self._scale
+        return variance.to(torch.float64).sqrt().cpu().numpy() * self._calibration.energy_scale
+
+    def energy_uncertainty(self, structures: Sequence[Atoms | System]) -> np.ndarray:
+        """(n_structures,), eV: standard deviation of the energy by the model's last-layer
+        features f, ``|A f|`` with a matrix A that comes with the model (Bigi, Chong, Ceriotti,
+        Grasselli, Mach. Learn.: Sci. Technol. 5, 045018 (2024)).
+
+        In the scopes atom and structure the features are those of the plain network.
+
+        :raises PetDriverError: if the model came without
+        """
+        if self._uncertainty is None:
+            raise PetDriverError(
+                f"the model {self.name} came without what an uncertainty needs; convert a "
+                "checkpoint "
+                "that metatrain's LLPR has calibrated"
+            )
+        systems = [x if isinstance(x, System) else System.from_atoms(x) for x in structures]
+        batch = self._batch(systems)
+        plan = LocalPlan(batch.reverse, len(batch.structure))
+        features = self._evaluator.features(
+            batch.environments, batch.vectors, plan, self.memory.allowed()
+        )
+        totals = features.new_zeros(len(systems), features.shape[1])
+        totals.index_add_(0, batch.structure, features)
+        return torch.linalg.vector_norm(totals @ self._uncertainty.T, dim=1).cpu().numpy()
 
     def frames(self, structures: Atoms | Sequence[Atoms]) -> FrameRows:
         """Frames and weights of every environment, (centre, frame) pairs sorted by centre."""
         listed = [structures] if isinstance(structures, Atoms) else structures
         systems = [System.from_atoms(atoms) for atoms in listed]
         batch = self._batch(systems)
-        return self._evaluator.frames(batch.environments, batch.vectors)
+        plan = LocalPlan(batch.reverse, len(batch.structure))
+        near = Surroundings.of(self.hyper, batch.environments, batch.vectors, plan)
+        return self._evaluator.frames(near)
 
     def _batch(self, systems: list[System]) -> Batch:
         kinds = [species_indices(system.numbers, self.species) for system in systems]
         edges = [self._neighbor_lists.edges(system) for system in systems]
-        return Batch.from_edges(kinds, edges, self.device)
+        batch = Batch.from_edges(kinds, edges, self.device)
+        batch.environments = self._charge_and_spin.filled(batch.environments, systems)
+        return batch
 
     def _evaluate(
         self,
@@ -275,36 +339,18 @@ class Potential:
         sizes: list[int],
     ) -> Evaluation:
         """Energies in eV with the baseline, gradient in eV/angstrom, all in float64."""
-        memory = int(self.memory_share * free_memory(self.device))
+        environments = self._charge_and_spin.filled(environments)
         result = self._evaluator.evaluate(
-            environments, vectors, plan, structure, sizes, memory, self.chunk
+            environments,
+            vectors,
+            plan,
+            structure,
+            sizes,
+            self.memory.allowed(),
+            self.memory.chunk,
+            not self._direct,
         )
-        baseline = self._baseline[environments.centre_species[: plan.n_roots]]
-        properties = {
-            name: x.to(torch.float64) * self._property_scales.get(name, 1.0)
-            for name, x in result.properties.items()
-        }
-        return Evaluation(
-            result.energies.to(torch.float64) * self._scale + baseline,
-            properties,
-            result.gradient * self._scale,
-        )
-
-    def _halve_chunk(self, rows: int) -> bool:
-        """After running out of memory; False if nothing is left to halve.
-
-        :param rows: a bound on what was evaluated at a time
-        """
-        rows = min(self.chunk or rows, rows)
-        if rows <= _SMALLEST_CHUNK:
-            return False
-        self.chunk = rows // 2
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        warnings.warn(
-            f"out of memory on {self.device}: going on with chunks of {self.chunk}", stacklevel=3
-        )
-        return True
+        return self._calibration.applied(result, environments, vectors, plan.n_roots)
 
 
 def load_model(
@@ -315,6 +361,8 @@ def load_model(
     chunk: int | None = None,
     extra_rotations: int = 0,
     parity: bool = False,
+    charge: int = 0,
+    spin: int = 1,
 ) -> Potential:
     """
     :param name: name of a shipped model or path of a model file
@@ -324,4 +372,14 @@ def load_model(
         the rest as in `Potential`
     :raises PetDriverError: if the model or the device is not there
     """
-    return Potential(load_checkpoint(name), device, dtype, scope, chunk, extra_rotations, parity)
+    return Potential(
+        load_checkpoint(name),
+        device,
+        dtype,
+        scope,
+        chunk,
+        extra_rotations,
+        parity,
+        charge=charge,
+        spin=spin,
+    )

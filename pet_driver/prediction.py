@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from .errors import PetDriverError
 from .evaluation import Evaluation
+
+DIRECT_FORCES, DIRECT_VIRIAL = "non_conservative_forces", "non_conservative_virial"
 
 
 @dataclass
@@ -67,6 +70,20 @@ class Prediction:
             self.virials - other.virials,
             {name: x - other.vectors[name] for name, x in self.vectors.items()},
             {name: x - other.tensors[name] for name, x in self.tensors.items()},
+        )
+
+    def with_direct_forces(self) -> Prediction:
+        """Forces and virials that the model reads out directly instead of the gradient's."""
+        forces = self.vectors[DIRECT_FORCES]
+        virials = np.zeros_like(self.virials)
+        if DIRECT_VIRIAL in self.tensors:
+            tensors = self.tensors[DIRECT_VIRIAL]
+            virials = 0.5 * (tensors + tensors.transpose(0, 2, 1))
+        return dataclasses.replace(
+            self,
+            forces=forces - forces.mean(axis=0),
+            virial=virials.sum(axis=0),
+            virials=virials,
         )
 
     def total(self, name: str) -> np.ndarray:

@@ -80,7 +80,12 @@ class ReceptiveFields:
         self._there = (reversed_slot % width).view(-1, width)
 
     def evaluate(
-        self, vectors: Tensor, ensembles: list[Copies], chunk: int
+        self,
+        variable: Tensor,
+        ensembles: list[Copies],
+        chunk: int,
+        vectors: Tensor,
+        cutoffs: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Weighted sums over all copies.
 
@@ -88,57 +93,68 @@ class ReceptiveFields:
         weights; one pass backward through the construction of the frames ends it. So memory is
         bounded by the chunk.
 
-        :param vectors: (n_edges, 3), the variable of which the frames are functions, float64
+        :param variable: (n_all_edges, 3), of which everything else is a function
         :param chunk: most environments evaluated at a time
+        :param vectors: (n_edges, 3), angstrom, float64
+        :param cutoffs: (n_edges,), of each edge; None: that of the model
         :return: energies (n_atoms,); properties (n_atoms, 3) or (n_atoms, 3, 3) each; gradient of
-            the sum of the energies with respect to the vectors, (n_edges, 3)
+            the sum of the energies with respect to the variable, its shape
         """
-        plain = vectors.detach().requires_grad_(True)
-        gradient = torch.zeros_like(vectors)
+        geometry = [vectors.detach().requires_grad_(True)]
+        if cutoffs is not None:
+            geometry.append(cutoffs.detach().requires_grad_(True))
+        slopes_of_geometry = [torch.zeros_like(x) for x in geometry]
+        gradient = torch.zeros_like(variable)
         energies = vectors.new_zeros(self.environments.n_centres)
         properties: dict[str, Tensor] = {}
         for ensemble in ensembles:
             frame_gradients, weight_gradients = [], []
             for part in ensemble.parts(self._copies_at_a_time(ensemble, chunk)):
-                value, found, slopes = self._evaluate_part(plain, part, chunk)
+                value, found, slopes = self._evaluate_part(geometry, part, chunk)
                 energies.index_add_(0, part.atom, value)
                 for name, x in found.items():
                     if name not in properties:
                         properties[name] = x.new_zeros(len(energies), *x.shape[1:])
                     properties[name].index_add_(0, part.atom, x)
-                gradient += slopes[0]
-                frame_gradients.append(slopes[1])
-                weight_gradients.append(slopes[2])
+                frame_gradients.append(slopes[0])
+                weight_gradients.append(slopes[1])
+                for total, slope in zip(slopes_of_geometry, slopes[2:], strict=True):
+                    total += slope
             rows = ensemble.rows
             if frame_gradients and rows.weights.requires_grad:
                 (through_frames,) = torch.autograd.grad(
                     [rows.frames, rows.weights],
-                    vectors,
+                    variable,
                     [torch.cat(frame_gradients), torch.cat(weight_gradients)],
                     retain_graph=True,
                 )
                 gradient += through_frames
-        return energies, properties, gradient
+        if vectors is variable:
+            return energies, properties, gradient + slopes_of_geometry[0]
+        (through_geometry,) = torch.autograd.grad(
+            [vectors, cutoffs], variable, slopes_of_geometry, retain_graph=True
+        )
+        return energies, properties, gradient + through_geometry
 
     def _copies_at_a_time(self, ensemble: Copies, chunk: int) -> int:
         roots = len(ensemble.copy) / max(len(ensemble.rows.centre), 1)
-        reach = (1 + self.environments.n_neighbors) ** (len(self.network.layers) - 1)
+        reach = (1 + self.environments.n_neighbors) ** self.network.hyper.exchanges
         largest = min(roots * reach, self.environments.n_centres)
         return max(int(chunk // max(largest, 1)), 1)
 
     def _evaluate_part(
-        self, vectors: Tensor, part: Copies, chunk: int
+        self, geometry: list[Tensor], part: Copies, chunk: int
     ) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
         """Weighted energies and properties of the roots, and the gradient of the sum of the
-        energies with respect to vectors, frames and weights."""
+        energies with respect to frames, weights, and vectors and cutoffs of edges."""
         frames, weights = part.rows.frames, part.rows.weights
         stages = self._stages(part)
         hops = [self._hop(a, b) for a, b in itertools.pairwise(stages)]
         with torch.enable_grad():
-            output = self.network(self._turned(vectors, frames, stages[0]), None, hops, chunk)
+            output = self.network(self._turned(geometry, frames, stages[0]), None, hops, chunk)
             energies = output.energies.to(weights.dtype) * weights[part.copy]
         slopes = torch.autograd.grad(
-            energies.sum(), [vectors, frames, weights], materialize_grads=True
+            energies.sum(), [frames, weights, *geometry], materialize_grads=True
         )
         properties = {}
         for name, x in output.properties.items():
@@ -152,7 +168,7 @@ class ReceptiveFields:
         atom``; the last are the roots."""
         count = self.environments.n_centres
         stages = [part.copy * count + part.atom]
-        for _ in self.network.layers[1:]:
+        for _ in range(self.network.hyper.exchanges):
             keys = stages[0]
             copy, atom = keys // count, keys % count
             heard = copy[:, None] * count + self._neighbor[atom]
@@ -173,14 +189,20 @@ class ReceptiveFields:
 
         return Hop(torch.searchsorted(before, after), exchange)
 
-    def _turned(self, vectors: Tensor, frames: Tensor, keys: Tensor) -> Neighborhoods:
+    def _turned(self, geometry: list[Tensor], frames: Tensor, keys: Tensor) -> Neighborhoods:
         """The environments of a stage, each in the frame of its copy."""
         count = self.environments.n_centres
         copy, atom = keys // count, keys % count
-        table = self.environments.pad(vectors).index_select(0, atom)
+        table, *cutoffs = (
+            self.environments.pad(x if x.dim() == 2 else x[:, None]).index_select(0, atom)
+            for x in geometry
+        )
+        charge_and_spin = self.environments.charge_and_spin
         return Neighborhoods(
             self.environments.centre_species[atom],
             self.environments.neighbor_species[atom],
             table @ frames.index_select(0, copy),
             self.environments.valid[atom],
+            cutoffs[0].squeeze(-1) if cutoffs else None,
+            None if charge_and_spin is None else charge_and_spin[atom],
         )

@@ -51,6 +51,27 @@ PAPER = Hyperparameters(
     activation="silu",
     order="post",
 )
+# What others' models have besides: a cutoff for each atom, messages once more after the last layer,
+# the repulsion of nuclei, charge and spin.
+FOREIGN = replace(
+    MODERN,
+    cutoff=4.5,
+    radial_waves=0,
+    adaptive_neighbors=6.0,
+    final_combination=True,
+    zbl_radii=(0.31, 0.76, 0.66),
+    largest_charge=2,
+    largest_spin=3,
+)
+# The same with the older way to adapt cutoffs, and a repulsion that reaches beyond the cutoff.
+FOREIGN_PAPER = replace(
+    PAPER,
+    cutoff_function="bump",
+    adaptive_neighbors=5.0,
+    adaptive_method="grid",
+    zbl_radii=(1.0, 1.5, 2.0),
+    neighbor_species=True,
+)
 
 
 def program(name: str) -> str:

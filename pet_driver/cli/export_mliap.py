@@ -50,19 +50,20 @@ def run(options: argparse.Namespace) -> None:
         "dtype": options.dtype,
         "scope": potential.scope,
         "parity": options.parity,
+        "charge": options.charge,
+        "spin": options.spin,
         "extra_rotations": options.extra_rotations,
     }
     stub = PetUnified(
         str(path), potential.digest, potential.species, potential.cutoff, options.units, choices
     )
     torch.save(stub, options.output)
-    layers = potential.hyper.message_layers
     elements = " ".join(stub.element_types)
     print(
         f"wrote {options.output}, which points to {path}\n"
         f"\n  pair_style mliap unified {options.output.name} 1\n"
         f"  pair_coeff * * {elements}          # the element of each atom type\n"
-        f"  comm_modify cutoff {layers * potential.cutoff + 2.0:.2f}\n\n"
+        f"  comm_modify cutoff {potential.hyper.depth * potential.cutoff + 2.0:.2f}\n\n"
         "Python inside LAMMPS must find pet_driver: activate this environment, or put it into "
         "PYTHONPATH"
     )

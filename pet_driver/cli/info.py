@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from ase.data import chemical_symbols
+
+if TYPE_CHECKING:
+    from ..model import Hyperparameters
 
 
 def add_parser(verbs: argparse._SubParsersAction) -> None:
@@ -39,15 +43,20 @@ def run(options: argparse.Namespace) -> None:
         "model": checkpoint.name,
         "sha256": checkpoint.digest,
         "elements": " ".join(chemical_symbols[z] for z in hyper.species),
-        "cutoff": f"{hyper.cutoff:g} A ({hyper.cutoff_function} over {hyper.cutoff_width:g})",
+        "cutoff": _cutoff(hyper),
         "scope": hyper.scope,
         "network": f"{hyper.block} block, {hyper.message_layers} message layers "
-        f"of {hyper.attention_layers} attention layers, {hyper.heads} heads, "
+        f"of depth {hyper.attention_layers}, {hyper.heads} heads, "
         f"width {hyper.width} (nodes {hyper.node_width})",
         "outputs": ", ".join(["energy", *(name for name, _ in hyper.properties)]),
         "parameters": f"{sum(w.numel() for w in checkpoint.weights.values()):,}",
         **{key: value for key, value in checkpoint.card.items() if not isinstance(value, dict)},
     }
+    origin = checkpoint.card.get("converted_from", {})
+    if origin:
+        lines["converted"] = f"from {origin['file']} ({origin['format']})"
+    if checkpoint.uncertainty is not None:
+        lines["outputs"] += ", energy_uncertainty"
     data = checkpoint.card.get("data", {})
     if data:
         sizes = ", ".join(f"{len(indices)} {part}" for part, indices in data["indices"].items())
@@ -58,3 +67,10 @@ def run(options: argparse.Namespace) -> None:
     for part, errors in checkpoint.card.get("errors", {}).items():
         numbers = ", ".join(f"{key.replace('_', ' ')} {value:.2f}" for key, value in errors.items())
         print(f"{'error, ' + part:{width}}  {numbers}")
+
+
+def _cutoff(hyper: Hyperparameters) -> str:
+    text = f"{hyper.cutoff:g} A ({hyper.cutoff_function} over {hyper.cutoff_width:g})"
+    if hyper.adaptive_neighbors is not None:
+        text = f"at most {text}, adapted to {hyper.adaptive_neighbors:g} neighbors"
+    return text

@@ -39,7 +39,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         "--output",
         metavar="WHAT",
         **add,
-        help="ecse (exact, the default), plain (no frames) or difference (ecse less plain); given "
+        help="ecse (exact, the default), plain (no frames), difference (ecse less plain), direct "
+        "(plain, forces not from the gradient) or direct_difference (ecse less direct); given "
         "once for all addresses or once for each: unix ones first, then shm, then ports",
     )
     parser.add_argument(
@@ -120,6 +121,8 @@ def _service(options: argparse.Namespace, output: str, device: str, ranks: int =
         dtype=options.dtype,
         scope=options.scope,
         parity=options.parity,
+        charge=options.charge,
+        spin=options.spin,
         extra_rotations=options.extra_rotations,
         memory_share=0.4 / ranks,
     )

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import PetDriverError
-from . import check, evaluate, export_mliap, info, ipi, train
+from . import check, convert, evaluate, export_mliap, info, ipi, train
 
-VERBS = (info, evaluate, check, train, ipi, export_mliap)
+VERBS = (info, evaluate, check, train, convert, ipi, export_mliap)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -42,6 +42,15 @@ def add_model_options(
         metavar="N",
         help="use every frame in N further, fixed orientations (default: 0)",
     )
+    parser.add_argument(
+        "--charge", type=int, default=0, help="of structures that do not say, in e (default: 0)"
+    )
+    parser.add_argument(
+        "--spin",
+        type=int,
+        default=1,
+        help="multiplicity, of structures that do not say (default: 1)",
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--dtype", default=dtype, help=f"float32 or float64 (default: {dtype})")
 
@@ -57,6 +66,8 @@ def load(options: argparse.Namespace) -> Potential:
         options.scope,
         extra_rotations=options.extra_rotations,
         parity=options.parity,
+        charge=options.charge,
+        spin=options.spin,
     )
 
 

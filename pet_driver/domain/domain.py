@@ -48,10 +48,9 @@ class Domain(RankAtoms, SwapPlan):
         vectors = torch.as_tensor(self._vectors, device=device)
         return environments, vectors, torch.as_tensor(centre, device=device)
 
-    def announce(self, message_layers: int) -> None:
-        # Forward and backward between layers, and once for the forces.
-        count = 2 * (message_layers - 1) + 1
-        self.transport.announce([(self.plan.counts, self.plan.counts)] * count)
+    def announce(self, swaps: int) -> None:
+        # Once more for the forces.
+        self.transport.announce([(self.plan.counts, self.plan.counts)] * (swaps + 1))
 
     def swap(self, edges: Tensor) -> Tensor:
         # One more row stands for what is not there: listed edges beyond the cutoff take part with
@@ -72,7 +71,7 @@ class Domain(RankAtoms, SwapPlan):
 
     def self_test(self, device: torch.device) -> str:
         # The very path that messages take, with values that the other side knows too.
-        with self.evaluation(1):
+        with self.evaluation(0):
             self.environments(device)
             active = self._active
             centre, neighbor = (

@@ -3,6 +3,8 @@ that the next one still listens to."""
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,7 +18,7 @@ class Narrowing(EdgePlan):
     """Edges of local atoms and of ghosts so deep that local atoms are right.
 
     :param n_local: number of local atoms, which come before the ghosts
-    :param depth: number of message layers
+    :param depth: how many cutoffs away atoms lie on which an energy depends
     :param species: (n_atoms,), ghosts included
     :param centre, neighbor, vectors: (n_edges,), (n_edges,) and (n_edges, 3), of all edges within
         the cutoff, those of ghosts included, sorted by centre
@@ -65,6 +67,24 @@ class Narrowing(EdgePlan):
 
     def local_reverse(self) -> Tensor:
         return self._reverse
+
+    def at_neighbors(self, environments: Environments, values: Tensor) -> Tensor:  # noqa: ARG002
+        return values.index_select(0, self.dense_centre[self._reverse])
+
+    def restricted(self, keep: Tensor) -> tuple[EdgePlan, Tensor, Tensor | None]:
+        centres = torch.nonzero(self._depths < self.depth - 1).view(-1)
+        whole = self._depths[self.dense_centre] < self.depth - 1
+        kept = torch.nonzero(whole & (keep | keep[self._reverse])).view(-1)
+        part = copy.copy(self)
+        part.depth = self.depth - 1
+        place = torch.full((len(self._depths),), -1, device=kept.device)
+        place[centres] = torch.arange(len(centres), device=kept.device)
+        part.dense_centre, part._depths = place[self.dense_centre[kept]], self._depths[centres]
+        part._centre, part._neighbor = self._centre[kept], self._neighbor[kept]
+        order = torch.full((len(keep),), 0, device=kept.device)
+        order[kept] = torch.arange(len(kept), device=kept.device)
+        part._reverse = order[self._reverse[kept]]
+        return part, kept, centres
 
     def gather(self, gradient: Tensor, vectors: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Of all atoms, ghosts included."""

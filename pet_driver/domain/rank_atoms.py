@@ -94,18 +94,19 @@ class RankAtoms(EdgePlan):
         """
 
     @abstractmethod
-    def announce(self, message_layers: int) -> None:
-        """Tell the transport which exchanges the evaluation of so many layers consists of."""
+    def announce(self, swaps: int) -> None:
+        """Tell the transport which exchanges an evaluation consists of that swaps values on edges
+        so many times, besides bringing home forces."""
 
     @contextmanager
-    def evaluation(self, message_layers: int) -> Iterator[None]:
+    def evaluation(self, swaps: int) -> Iterator[None]:
         """Surrounds one evaluation on every rank. Whatever fails on any of them, all come out of it
         together, with the same error. Collective.
 
         :raises PetDriverError: the first failing rank's sentence
         :raises torch.OutOfMemoryError: if that is what failed
         """
-        self.announce(message_layers)
+        self.announce(swaps)
         with self.agreement():
             try:
                 yield

@@ -1,5 +1,5 @@
 """One rank's share of a structure without exchange of messages: ghosts reach as many cutoffs deep
-as there are message layers, and their environments are evaluated by every rank that needs them.
+as messages come from, and their environments are evaluated by every rank that needs them.
 
 Simple, and in need of no message between layers; dear, as every rank repeats its neighbors' work.
 It is the oracle for `Domain` in tests, and what the scope "atom" runs on, whose messages belong to
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PetDriverError
+from ..exchange import EdgePlan
 from ..model import Hop
 from ..structure import Environments, check_distances
 from .ghost_owners import GhostOwners
@@ -31,7 +32,7 @@ class WideHaloDomain(RankAtoms):
     """The local atoms of one rank, and ghosts ``depth`` cutoffs deep.
 
     :param comm, cutoff, skin: as in `RankAtoms`; the skin is shared among the layers
-    :param depth: number of message layers
+    :param depth: how many cutoffs away atoms lie on which an energy depends
     """
 
     def __init__(self, comm: MPI.Comm, cutoff: float, depth: int, skin: float = 0.5) -> None:
@@ -56,7 +57,7 @@ class WideHaloDomain(RankAtoms):
         )
         return narrowing.environments, narrowing.vectors, narrowing.dense_centre
 
-    def announce(self, message_layers: int) -> None:  # noqa: ARG002 (nothing between layers)
+    def announce(self, swaps: int) -> None:  # noqa: ARG002 (none)
         self.transport.announce([(self._owners.send_counts, self._owners.receive_counts)])
 
     def messages(self, environments: Environments) -> list[Hop]:
@@ -64,6 +65,12 @@ class WideHaloDomain(RankAtoms):
 
     def local_reverse(self) -> Tensor:
         return self._narrowing.local_reverse()
+
+    def at_neighbors(self, environments: Environments, values: Tensor) -> Tensor:
+        return self._narrowing.at_neighbors(environments, values)
+
+    def restricted(self, keep: Tensor) -> tuple[EdgePlan, Tensor, Tensor | None]:
+        return self._narrowing.restricted(keep)
 
     def gather(self, gradient: Tensor, vectors: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
         forces, virials = self._narrowing.gather(gradient, vectors, centre)

@@ -12,6 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..potential import Potential, Prediction, load_model
+from ..structure import CHARGE_AND_SPIN_KEYS
 
 
 class PETCalculator(Calculator):
@@ -22,7 +23,7 @@ class PETCalculator(Calculator):
     sums under the name itself.
 
     :param model: name of a shipped model, path of a model file, or a loaded `Potential`
-    :param options: device, dtype, scope, extra_rotations, parity as in `load_model`
+    :param options: device, dtype, scope, extra_rotations, parity, charge, spin as in `load_model`
     """
 
     implemented_properties: list[str] = [  # noqa: RUF012 (each calculator has its own below)
@@ -38,6 +39,16 @@ class PETCalculator(Calculator):
         self.potential = model if isinstance(model, Potential) else load_model(model, **options)
         names = [name for name, _ in self.potential.hyper.properties]
         self.implemented_properties = [*PETCalculator.implemented_properties, *names]
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed; charge and spin too, which ASE does not look at."""
+        changes = super().check_state(atoms, tol)
+        before = self.atoms.info if self.atoms is not None else {}
+        if self.potential.hyper.largest_spin and any(
+            before.get(key) != atoms.info.get(key) for key in CHARGE_AND_SPIN_KEYS
+        ):
+            changes.append("initial_charges")
+        return changes
 
     def calculate(
         self,

@@ -28,7 +28,7 @@ from pet_driver.structure import System
 __DRIVER_NAME__ = "pet_driver"
 __DRIVER_CLASS__ = "PetDriver"
 
-_KNOWN = {"device", "dtype", "scope", "output", "most_force"}
+_KNOWN = {"device", "dtype", "scope", "output", "most_force", "charge", "spin"}
 _IGNORED = {"verbosity", "verbose"}  # i-PI adds them itself
 
 

@@ -1,8 +1,9 @@
-"""What i-PI is told of a structure: plain PET, the exact energy or the difference of both; of one
-model or of a committee; with extras as a JSON object."""
+"""What i-PI is told of a structure: plain PET, the exact energy or the difference of both; or
+direct forces; of one model or of a committee; with extras as a JSON object."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..potential import Potential, Prediction
 from ..structure import System, species_indices
 from ..units import BOHR, HARTREE
 
-OUTPUTS = ("ecse", "plain", "difference")
+OUTPUTS = ("ecse", "plain", "difference", "direct", "direct_difference")
 EXTRAS = ("energies", "dipole", "committee_force", "symmetry_spread")
 
 
@@ -64,7 +65,9 @@ class Service:
     :param models: names or paths; several are a committee: energies, forces and virials are means
     :param template: gives the elements, in i-PI's order, and the periodicity of each direction
     :param output: "ecse", exact as trained; "plain": the same weights without frames;
-        "difference": the former less the latter
+        "difference": the former less the latter; "direct": plain, with the forces that the model
+        reads out instead of the gradient's, which conserve no energy; "direct_difference": ecse
+        less direct
     :param extras: of `EXTRAS`; committee energies go with every committee
     :param most_force: eV/angstrom; a larger component is refused
     :param options: device, dtype, scope, parity, extra_rotations as in `Potential`
@@ -112,6 +115,8 @@ class Service:
         """
         if output not in OUTPUTS:
             raise PetDriverError(f"--output is {output!r}; choose one of {', '.join(OUTPUTS)}")
+        if output.startswith("direct"):
+            self._direct = [potential.direct() for potential in self.potentials]
         self.output = output
 
     def with_output(self, output: str) -> Service:
@@ -128,7 +133,7 @@ class Service:
             the structures are in a file
         """
         systems = [
-            System(self.template.numbers, x, cell, self.template.pbc)
+            dataclasses.replace(self.template, positions=x, cell=cell)
             for x, cell in zip(request.positions, request.cells, strict=True)
         ]
         try:
@@ -147,11 +152,13 @@ class Service:
     def _member(self, k: int, systems: list[System]) -> list[Prediction]:
         if self.output == "plain":
             return self._plain[k].compute(systems)
+        if self.output == "direct":
+            return self._direct[k].compute(systems)
         exact = self.potentials[k].compute(systems)
         if self.output == "ecse":
             return exact
-        plain = self._plain[k].compute(systems)
-        return [a.minus(b) for a, b in zip(exact, plain, strict=True)]
+        fast = self._plain[k] if self.output == "difference" else self._direct[k]
+        return [a.minus(b) for a, b in zip(exact, fast.compute(systems), strict=True)]
 
     def _reply(self, index: int, system: System, members: list[Prediction]) -> Reply:
         forces = np.mean([m.forces for m in members], axis=0)

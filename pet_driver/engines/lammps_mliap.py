@@ -105,7 +105,7 @@ class PetUnified:
         potential = self._load(data)
         lists_ghosts = data.natomneigh > data.nlistatoms
         pairs = Pairs(data)
-        if lists_ghosts or potential.hyper.message_layers == 1:
+        if lists_ghosts or potential.hyper.depth == 1:
             energies, gradient = self._from_pairs(pairs, lists_ghosts)
         elif _registered or is_kokkos(data):
             energies, gradient = self._with_exchange(pairs, data)
@@ -124,7 +124,7 @@ class PetUnified:
         potential = self._potential
         plan = Narrowing(
             pairs.n_local,
-            potential.hyper.message_layers,
+            potential.hyper.depth,
             pairs.species,
             pairs.centre,
             pairs.neighbor,
@@ -177,8 +177,7 @@ class PetUnified:
         return self._potential
 
     def _wide_cutoff(self) -> float:
-        layers = self._potential.hyper.message_layers
-        return layers * self._potential.cutoff + _SKIN
+        return self._potential.hyper.depth * self._potential.cutoff + _SKIN
 
     def _check_ghosts(self, plan: Narrowing) -> None:
         """Every environment of a ghost must be that of some atom on some rank; on the first step.

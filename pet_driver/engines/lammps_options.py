@@ -30,6 +30,8 @@ _KEYWORDS = {
     "scope": (str, "the name of a scope"),
     "parity": (_YES_NO, "yes or no"),
     "extra_rotations": (int, "a number of rotations"),
+    "charge": (int, "an integer"),
+    "spin": (int, "a multiplicity"),
     "skin": (_length, "a length in angstrom"),
     "halo": (str, "exchange or wide"),
     "self_test": (_YES_NO, "yes or no"),

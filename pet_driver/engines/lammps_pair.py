@@ -73,7 +73,7 @@ class PetPair:
             self.energy_unit = _energy_unit(lmp.extract_global("units"))
             device = device_of_rank(options.pop("device", "cpu"), place.rank)
             self.potential: Potential = load_model(style.model, device, **options)
-            self.potential.memory_share = MEMORY_SHARE / place.size
+            self.potential.memory.share = MEMORY_SHARE / place.size
         except Exception as caught:  # whatever it is, the other ranks must learn of it
             error = caught
         agree(comm, error)

@@ -60,8 +60,8 @@ class TransformerLayer(nn.Module):
     """Attention and feed-forward over one centre token and its neighbor tokens.
 
     With ``order="pre"`` the input of each sub-layer is normalized, with ``order="post"`` its output
-    is. Where the node features are wider than the tokens (``node_width != width``, order "pre"
-    only) they are contracted for attention, expanded again, and have a feed-forward of their own.
+    is. Where the node features are wider than the tokens (``node_width != width``) they are
+    contracted for attention, expanded again, and have a feed-forward of their own.
     """
 
     def __init__(
@@ -73,8 +73,10 @@ class TransformerLayer(nn.Module):
         normalization: str,
         activation: str,
         order: str,
+        bare_centre: bool = False,
     ) -> None:
         super().__init__()
+        self.bare_centre = bare_centre
         norm = NORMALIZATIONS[normalization]
         self.pre = order == "pre"
         self.attention = Attention(width, heads)
@@ -100,13 +102,18 @@ class TransformerLayer(nn.Module):
         if not self.pre:
             tokens = self.norm_attention(tokens + self.attention(tokens, log_factors))
             tokens = self.norm_mlp(tokens + self.mlp(tokens))
-            return tokens[:, 0], tokens[:, 1:]
+            centre, edges = tokens[:, 0], tokens[:, 1:]
+            return (self._expanded(node, centre) if self.wide else centre), edges
         update = self.attention(self.norm_attention(tokens), log_factors)
-        if not self.wide:
+        if not self.wide and not self.bare_centre:
             tokens = tokens + update
             tokens = tokens + self.mlp(self.norm_mlp(tokens))
             return tokens[:, 0], tokens[:, 1:]
-        node = node + self.center_expansion(update[:, 0])
-        node = node + self.center_mlp(self.norm_center_features(node))
+        node = self._expanded(node, update[:, 0]) if self.wide else update[:, 0]
         edges = edges + update[:, 1:]
         return node, edges + self.mlp(self.norm_mlp(edges))
+
+    def _expanded(self, node: Tensor, centre: Tensor) -> Tensor:
+        """Wide node features, updated from the centre token."""
+        node = node + self.center_expansion(centre)
+        return node + self.center_mlp(self.norm_center_features(node))

@@ -35,7 +35,7 @@ def switch_on(x: Tensor, start: Tensor | float, width: Tensor | float) -> Tensor
     return smooth_step(-2.0 * (x - start - 0.5 * width) / width)
 
 
-def bump_cutoff(lengths: Tensor, cutoff: float, width: float) -> tuple[Tensor, Tensor]:
+def bump_cutoff(lengths: Tensor, cutoff: Tensor | float, width: float) -> tuple[Tensor, Tensor]:
     """C-infinity cutoff factor ``1/2 (1 + tanh(cot(pi s)))`` with ``s = (r - cutoff + width) /
     width``.
 
@@ -47,7 +47,16 @@ def bump_cutoff(lengths: Tensor, cutoff: float, width: float) -> tuple[Tensor, T
     return torch.sigmoid(argument), torch.nn.functional.logsigmoid(argument)
 
 
-def cosine_cutoff(lengths: Tensor, cutoff: float, width: float) -> tuple[Tensor, Tensor]:
+def bump_slope(lengths: Tensor, cutoff: Tensor | float, width: float) -> Tensor:
+    """Derivative of `bump_cutoff` with respect to the cutoff, 1/angstrom; not negative."""
+    s = (lengths - cutoff + width) / width
+    inner = s.clamp(_EDGE, 1.0 - _EDGE)
+    factor = torch.sigmoid(2.0 / torch.tan(torch.pi * inner))
+    slope = factor * (1.0 - factor) * (2.0 * torch.pi / width) / torch.sin(torch.pi * inner) ** 2
+    return torch.where(inner == s, slope, 0.0)
+
+
+def cosine_cutoff(lengths: Tensor, cutoff: Tensor | float, width: float) -> tuple[Tensor, Tensor]:
     """Cosine cutoff factor of the original PET, only once continuously differentiable.
 
     :param lengths: distances, any shape, angstrom
@@ -60,3 +69,12 @@ def cosine_cutoff(lengths: Tensor, cutoff: float, width: float) -> tuple[Tensor,
 
 
 CUTOFF_FUNCTIONS = {"bump": bump_cutoff, "cosine": cosine_cutoff}
+
+
+def radial_waves(lengths: Tensor, cutoff: float, count: int) -> Tensor:
+    """sin(n pi r / cutoff) / r for n = 1 ... count, on a last dimension of its own.
+
+    They let the first layer resolve a stiff bond, which (x, y, z, r) alone takes long to learn.
+    """
+    n = torch.arange(1, count + 1, dtype=lengths.dtype, device=lengths.device)
+    return torch.sin(n * (torch.pi / cutoff) * lengths[..., None]) / lengths[..., None]

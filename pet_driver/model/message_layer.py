@@ -42,8 +42,9 @@ class MessageLayer(nn.Module):
         super().__init__()
         species, width = len(hyper.species), hyper.width
         modern = hyper.block == "modern"
+        blended = modern if hyper.neighbor_species is None else hyper.neighbor_species
         self.edge_embedder = nn.Linear(4, width)
-        self.neighbor_embedder = nn.Embedding(species, width) if modern and not first else None
+        self.neighbor_embedder = nn.Embedding(species, width) if blended and not first else None
         self.node_embedder = (
             nn.Embedding(species, hyper.node_width) if first or not modern else None
         )
@@ -62,11 +63,14 @@ class MessageLayer(nn.Module):
                 hyper.normalization,
                 hyper.activation,
                 hyper.order,
+                hyper.bare_centre,
             )
             for _ in range(hyper.attention_layers)
         )
         # The paper's PreLN option ends each stack of transformer layers with a norm.
         final = hyper.block == "paper" and hyper.order == "pre"
+        if hyper.final_norm is not None:
+            final = hyper.final_norm
         self.final_norm = NORMALIZATIONS[hyper.normalization](width) if final else None
 
     def invariant_part(

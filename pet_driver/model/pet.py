@@ -5,71 +5,23 @@ as options.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from .attention import NORMALIZATIONS
 from .averaging import average_over_frames, in_parts
-from .cutoffs import CUTOFF_FUNCTIONS
+from .conditioning import Conditioning
+from .cutoffs import CUTOFF_FUNCTIONS, radial_waves
 from .frame_rows import FrameRows
 from .hyperparameters import Hyperparameters
 from .message_layer import Combination, MessageLayer, Tokens
+from .neighborhoods import Exchange, Hop, Neighborhoods
+from .output import Output, summed
 from .readout import Head, PropertyHead, turned_back, without_direction_when_alone
 
-Exchange = Callable[[Tensor], Tensor]
 _INVISIBLE = -1e9  # logit of a padded token: its attention weight underflows to exactly zero
-
-
-@dataclass
-class Neighborhoods:
-    """Padded neighbor displacements of a set of centres.
-
-    centre_species (n_centres,) and neighbor_species (n_centres, n_neighbors) are indices into the
-    species of the model; vectors (n_centres, n_neighbors, 3) in angstrom, in float64; valid
-    (n_centres, n_neighbors) is False for padding.
-    """
-
-    centre_species: Tensor
-    neighbor_species: Tensor
-    vectors: Tensor
-    valid: Tensor
-
-
-@dataclass
-class Hop:
-    """From one layer to the next, where only some centres go on.
-
-    keep: (n_kept,), indices of these centres; exchange: maps the outgoing messages of all centres
-    to those on the reversed edges of the kept ones.
-    """
-
-    keep: Tensor
-    exchange: Exchange
-
-
-@dataclass
-class Output:
-    """What the network says of each centre, in its own units.
-
-    energies: (n_centres,), without the per-species baseline; properties: (n_centres, 3) or
-    (n_centres, 3, 3) each; energy_spread, message_spread:
-    (n_centres,), variance over the frames of the energies and of what is passed on (mean over
-    features), summed over layers; None unless asked for.
-    """
-
-    energies: Tensor
-    properties: dict[str, Tensor] = field(default_factory=dict)
-    energy_spread: Tensor | None = None
-    message_spread: Tensor | None = None
-
-    def select(self, some: Tensor) -> Output:
-        """Energies and properties of some of the centres."""
-        energies = None if self.energies is None else self.energies.index_select(0, some)
-        properties = {name: x.index_select(0, some) for name, x in self.properties.items()}
-        return Output(energies, properties)
 
 
 class PET(nn.Module):
@@ -103,10 +55,15 @@ class PET(nn.Module):
                 for name, rank in hyper.properties
             }
         )
-        mixing = hyper.message_layers - 1 if self.modern else 0
-        norm = NORMALIZATIONS[hyper.normalization]
+        mixing = hyper.exchanges if self.modern else 0
+        norm = NORMALIZATIONS[hyper.combination_normalization or hyper.normalization]
         self.combination_norms = nn.ModuleList(norm(2 * width) for _ in range(mixing))
         self.combination_mlps = nn.ModuleList(Combination(width) for _ in range(mixing))
+        self.conditioning = None
+        if hyper.largest_spin:
+            self.conditioning = Conditioning(
+                hyper.node_width, hyper.largest_charge, hyper.largest_spin
+            )
 
     def forward(
         self,
@@ -115,6 +72,8 @@ class PET(nn.Module):
         exchange: Exchange | Sequence[Hop],
         chunk: int | None = None,
         spread: bool = False,
+        fade: bool = True,
+        features: bool = False,
     ) -> Output:
         """
         :param rows: frames of the centres; or a function called anew for each layer, to draw some;
@@ -125,12 +84,16 @@ class PET(nn.Module):
         :param chunk: with more rows than this, evaluate so many at a time and recompute them in the
             backward pass; None: keep all
         :param spread: also return the variance over frames
+        :param fade: take vectors and tensors of an atom smoothly back as its last neighbor leaves
+        :param features: also return what the last layers of the energy's heads take
         """
         tokens = self._tokens(neighborhoods)
         kinds, neighbor_kinds = neighborhoods.centre_species, neighborhoods.neighbor_species
         messages = self.message_embedder(neighbor_kinds) * neighborhoods.valid[..., None]
         hops = None if callable(exchange) else exchange
-        node = None
+        node, shift = None, None
+        if self.conditioning is not None:
+            shift = self.conditioning(neighborhoods.charge_and_spin)
         outputs = []
         for k, layer in enumerate(self.layers):
             if layer.node_embedder is not None:
@@ -140,7 +103,7 @@ class PET(nn.Module):
             )
             layer_rows = rows() if callable(rows) else rows
             output, node, outgoing = self._layer(
-                k, tokens, invariant, node, layer_rows, chunk, spread
+                k, tokens, invariant, node, shift, layer_rows, chunk, spread, features
             )
             outputs.append(output)
             if outgoing is None:
@@ -150,23 +113,33 @@ class PET(nn.Module):
                 keep = hops[k].keep
                 tokens, outputs = tokens.select(keep), [x.select(keep) for x in outputs]
                 rows = rows.select(keep) if isinstance(rows, FrameRows) else rows
+                shift = shift if shift is None else shift.index_select(0, keep)
                 kinds, neighbor_kinds, messages, node, outgoing = (
                     x.index_select(0, keep)
                     for x in (kinds, neighbor_kinds, messages, node, outgoing)
                 )
             combine = functools.partial(self._combine, k)
             messages = in_parts(combine, chunk, messages, outgoing, incoming)
+        if self.hyper.final_combination:
+            outputs.append(self._read_edges(tokens, messages, rows is None, chunk, features))
         properties = {
-            name: without_direction_when_alone(
-                _sum(output.properties.get(name) for output in outputs), tokens.factors
-            )
+            name: summed(output.properties.get(name) for output in outputs)
             for name in self.property_heads
+            if any(name in output.properties for output in outputs)
         }
+        if fade:
+            properties = {
+                name: without_direction_when_alone(x, tokens.factors)
+                for name, x in properties.items()
+            }
         return Output(
-            _sum(output.energies for output in outputs),
+            summed(output.energies for output in outputs),
             properties,
-            _sum(output.energy_spread for output in outputs),
-            _sum(output.message_spread for output in outputs),
+            summed(output.energy_spread for output in outputs),
+            summed(output.message_spread for output in outputs),
+            torch.cat([x.features for x in outputs if x.features is not None], 1)
+            if features
+            else None,
         )
 
     def _tokens(self, neighborhoods: Neighborhoods) -> Tokens:
@@ -176,12 +149,13 @@ class PET(nn.Module):
         vectors = torch.where(valid[..., None], neighborhoods.vectors, 1.0)
         lengths = torch.linalg.vector_norm(vectors, dim=-1)
         cutoff = CUTOFF_FUNCTIONS[self.hyper.cutoff_function]
-        factors, log_factors = cutoff(lengths, self.hyper.cutoff, self.hyper.cutoff_width)
+        cutoffs = self.hyper.cutoff if neighborhoods.cutoffs is None else neighborhoods.cutoffs
+        factors, log_factors = cutoff(lengths, cutoffs, self.hyper.cutoff_width)
         factors = torch.where(valid, factors, 0.0)
         log_factors = torch.where(valid, log_factors, _INVISIBLE)
         waves = None
         if self.hyper.radial_waves:
-            waves = _radial_waves(lengths, self.hyper.cutoff, self.hyper.radial_waves).to(dtype)
+            waves = radial_waves(lengths, self.hyper.cutoff, self.hyper.radial_waves).to(dtype)
         counts = valid.sum(1)
         return Tokens(
             vectors, lengths.to(dtype), factors.to(dtype), log_factors.to(dtype), waves, counts
@@ -193,17 +167,21 @@ class PET(nn.Module):
         tokens: Tokens,
         invariant: Tensor,
         node: Tensor,
+        shift: Tensor | None,
         rows: FrameRows | None,
         chunk: int | None,
         spread: bool,
+        features: bool,
     ) -> tuple[Output, Tensor | None, Tensor | None]:
         """One layer in all frames, averaged over the frames of each centre.
 
+        :param shift: (n_centres, node_width), added to what the layer makes of the nodes
         :return: what the layer reads out, and node and outgoing messages for the next layer (None
             after the last)
         """
         layer, width = self.layers[k], tokens.lengths.shape[1]
         last = k == len(self.layers) - 1
+        sends = not last or self.hyper.final_combination
         read = 0 if self.modern else k
         reads = last or not self.modern
 
@@ -214,33 +192,73 @@ class PET(nn.Module):
             if frames is not None:
                 vectors = vectors @ frames
             some = Tokens(vectors.to(lengths.dtype), lengths, factors, log_factors)
+            node, *shifts = node.split(self.hyper.node_width, dim=1)
             node, edges = layer(some, invariant, node)
+            node = sum(shifts, start=node)
             results = []
             if reads:
-                bonds = (factors * self.edge_heads[read](edges)).sum(1)
-                results.append(self.node_heads[read](node) + bonds)
-                for heads in self.property_heads.values():
-                    values = heads[read](node, edges, factors)
+                energies = self.node_heads[read](node)
+                if not (last and sends):
+                    share = self._bond_share(factors, log_factors)
+                    energies = energies + (share * self.edge_heads[read](edges)).sum(1)
+                results.append(energies)
+                for heads in self._readable(last and sends, frames is None):
+                    values = heads[read](node, None if last and sends else edges, factors)
                     turn = None if frames is None else frames.to(values.dtype)
                     results.append(values if turn is None else turned_back(values, turn))
-            if not last:
+            if reads and features:
+                parts = [self.node_heads[read].hidden(node)]
+                if not (last and sends):
+                    parts.append((share[..., None] * self.edge_heads[read].hidden(edges)).sum(1))
+                results.append(torch.cat(parts, dim=1))
+            if sends:
                 padding = (0, 0, 0, width - edges.shape[1])
                 results += [node, nn.functional.pad(edges, padding)]
             return results
 
         geometry = (tokens.vectors, tokens.lengths, tokens.factors, tokens.log_factors)
+        nodes = node if shift is None else torch.cat([node, shift], dim=1)
         averages, variances = average_over_frames(
-            evaluate, (*geometry, invariant), node, tokens.neighbors, rows, chunk, spread
+            evaluate, (*geometry, invariant), nodes, tokens.neighbors, rows, chunk, spread
         )
         output = Output(averages[0] if reads else None)
         if reads:
-            output.properties = dict(zip(self.property_heads, averages[1:], strict=False))
+            names = self.property_heads if self._readable(last and sends, rows is None) else ()
+            output.properties = dict(zip(names, averages[1:], strict=False))
+            output.features = averages[1 + len(names)] if features else None
         if spread:
             output.energy_spread = variances[0] if reads else None
-            if not last:
+            if sends:
                 messages = (variances[-1].mean(-1) * tokens.factors).sum(1)
                 output.message_spread = variances[-2].mean(-1) + messages
-        return (output, None, None) if last else (output, averages[-2], averages[-1])
+        return (output, averages[-2], averages[-1]) if sends else (output, None, None)
+
+    def _readable(self, edges_later: bool, plain: bool) -> list[nn.ModuleList]:
+        """Heads of the properties that can be had. Edges that are read after their exchange are
+        averages over frames, invariants, which no vector can be made of."""
+        return [] if edges_later and not plain else list(self.property_heads.values())
+
+    def _read_edges(
+        self, tokens: Tokens, messages: Tensor, plain: bool, chunk: int | None, features: bool
+    ) -> Output:
+        """What is read out of the edges after the last exchange."""
+
+        def energies(edges: Tensor, factors: Tensor) -> Tensor:
+            return (factors * self.edge_heads[0](edges)).sum(1)
+
+        output = Output(in_parts(energies, chunk, messages, tokens.factors))
+        for name, heads in self.property_heads.items() if plain else ():
+            output.properties[name] = in_parts(heads[0].of_edges, chunk, messages, tokens.factors)
+        if features:
+            hidden = self.edge_heads[0].hidden(messages)
+            output.features = (tokens.factors[..., None] * hidden).sum(1)
+        return output
+
+    def _bond_share(self, factors: Tensor, log_factors: Tensor) -> Tensor:
+        """What the energy of an edge is multiplied by: its cutoff factor."""
+        if not self.hyper.sudden_bonds:
+            return factors
+        return (log_factors > 0.5 * _INVISIBLE).to(factors.dtype)
 
     def _combine(self, k: int, messages: Tensor, outgoing: Tensor, incoming: Tensor) -> Tensor:
         """Messages of the next layer from what both ends of each edge have sent."""
@@ -248,18 +266,3 @@ class PET(nn.Module):
             return 0.5 * (messages + incoming)
         both = self.combination_norms[k](torch.cat([outgoing, incoming], dim=-1))
         return messages + outgoing + self.combination_mlps[k](both)
-
-
-def _sum(terms: Iterable[Tensor | None]) -> Tensor | None:
-    """Sum of those that are there, None if none is."""
-    present = [term for term in terms if term is not None]
-    return torch.stack(present).sum(0) if present else None
-
-
-def _radial_waves(lengths: Tensor, cutoff: float, count: int) -> Tensor:
-    """sin(n pi r / cutoff) / r for n = 1 ... count, on a last dimension of its own.
-
-    They let the first layer resolve a stiff bond, which (x, y, z, r) alone takes long to learn.
-    """
-    n = torch.arange(1, count + 1, dtype=lengths.dtype, device=lengths.device)
-    return torch.sin(n * (torch.pi / cutoff) * lengths[..., None]) / lengths[..., None]

@@ -25,6 +25,10 @@ class Head(nn.Module):
             nn.Linear(hidden, outputs),
         )
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """(..., hidden), what the last layer takes."""
+        return self.layers[:-1](x)
+
     def forward(self, x: Tensor) -> Tensor:
         values = self.layers(x)
         return values.squeeze(-1) if self.outputs == 1 else values
@@ -41,15 +45,19 @@ class PropertyHead(nn.Module):
         self.node = Head(node_width, hidden, 3**rank)
         self.edge = Head(width, hidden, 3**rank)
 
-    def forward(self, node: Tensor, edges: Tensor, factors: Tensor) -> Tensor:
+    def forward(self, node: Tensor, edges: Tensor | None, factors: Tensor) -> Tensor:
         """
         :param node: (n_rows, node_width)
-        :param edges: (n_rows, n_neighbors, width)
+        :param edges: (n_rows, n_neighbors, width); None: the share of the nodes alone
         :param factors: (n_rows, n_neighbors), cutoff factors
         :return: (n_rows, 3) or (n_rows, 3, 3)
         """
-        values = self.node(node) + (factors[..., None] * self.edge(edges)).sum(1)
-        return values.view(-1, *self.shape)
+        values = self.node(node).view(-1, *self.shape)
+        return values if edges is None else values + self.of_edges(edges, factors)
+
+    def of_edges(self, edges: Tensor, factors: Tensor) -> Tensor:
+        """The share of the edges."""
+        return (factors[..., None] * self.edge(edges)).sum(1).view(-1, *self.shape)
 
 
 def turned_back(values: Tensor, frames: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ class Environments:
     """Padded slots of the edges of ``n_centres`` centres.
 
     slots: (n_edges,) position of each edge in the flattened (n_centres, n_neighbors) table; edges
-    are sorted by centre.
+    are sorted by centre. charge_and_spin: (n_centres, 2), of the structure of each centre; None:
+    not said.
     """
 
     n_centres: int
@@ -29,6 +30,7 @@ class Environments:
     centre_species: Tensor
     neighbor_species: Tensor
     valid: Tensor
+    charge_and_spin: Tensor | None = None
 
     @classmethod
     def from_edges(
@@ -73,12 +75,55 @@ class Environments:
         flat = table.reshape(self.n_centres * self.n_neighbors, table.shape[-1])
         return flat.index_select(0, self.slots)
 
-    def neighborhoods(self, vectors: Tensor) -> Neighborhoods:
+    def neighborhoods(self, vectors: Tensor, cutoffs: Tensor | None = None) -> Neighborhoods:
         """
         :param vectors: (n_edges, 3), from each centre to its neighbor, angstrom, float64
+        :param cutoffs: (n_edges,), of each edge, angstrom, float64; None: that of the model
         """
         return Neighborhoods(
-            self.centre_species, self.neighbor_species, self.pad(vectors), self.valid
+            self.centre_species,
+            self.neighbor_species,
+            self.pad(vectors),
+            self.valid,
+            None if cutoffs is None else self.pad(cutoffs[:, None]).squeeze(-1),
+            self.charge_and_spin,
+        )
+
+    @property
+    def centre(self) -> Tensor:
+        """(n_edges,), the centre of each edge."""
+        return self.slots // self.n_neighbors
+
+    def restricted(self, edges: Tensor, centres: Tensor | None = None) -> Environments:
+        """The environments with some of the edges.
+
+        :param edges: (n_kept,), ascending; their centres must be among those kept
+        :param centres: (n_kept_centres,), ascending; None: all
+        """
+        slots = self.slots[edges]
+        centre = slots // self.n_neighbors
+        kinds, charge_and_spin = self.centre_species, self.charge_and_spin
+        if centres is not None:
+            place = torch.full((self.n_centres,), -1, device=slots.device)
+            place[centres] = torch.arange(len(centres), device=slots.device)
+            centre, kinds = place[centre], kinds[centres]
+            charge_and_spin = None if charge_and_spin is None else charge_and_spin[centres]
+        counts = torch.bincount(centre, minlength=len(kinds))
+        width = max(int(counts.max()) if len(counts) else 0, 1)
+        first = torch.cumsum(counts, 0) - counts
+        new = centre * width + torch.arange(len(centre), device=slots.device) - first[centre]
+        neighbor_species = self.neighbor_species.new_zeros(len(kinds) * width)
+        neighbor_species[new] = self.neighbor_species.view(-1)[slots]
+        valid = self.valid.new_zeros(len(kinds) * width)
+        valid[new] = True
+        return Environments(
+            len(kinds),
+            width,
+            new,
+            kinds,
+            neighbor_species.view(len(kinds), width),
+            valid.view(len(kinds), width),
+            charge_and_spin,
         )
 
 

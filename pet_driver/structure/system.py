@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
 from ..errors import PetDriverError
+
+CHARGE_AND_SPIN_KEYS = ("charge", "spin", "spin_multiplicity")  # in ASE's info
 
 
 @dataclass
@@ -17,21 +20,31 @@ class System:
 
     numbers: (n_atoms,) atomic numbers; positions: (n_atoms, 3), angstrom, wrapped or not; cell: (3,
     3), lattice vectors as rows, angstrom, any handedness, rows of non-periodic directions may be
-    zero; pbc: (3,) bool.
+    zero; pbc: (3,) bool; charge: of the whole, in units of e, and spin: its multiplicity, 2 S + 1,
+    as the structure has them, see `ChargeAndSpin`; None: not said.
     """
 
     numbers: np.ndarray
     positions: np.ndarray
     cell: np.ndarray
     pbc: np.ndarray
+    charge: Any = None
+    spin: Any = None
 
     @classmethod
     def from_atoms(cls, atoms: Atoms) -> System:
+        """
+        Charge and spin multiplicity are what ``atoms.info`` has under "charge", and under
+        "spin_multiplicity" or "spin".
+        """
+        spin = atoms.info.get("spin_multiplicity", atoms.info.get("spin"))
         return cls(
             numbers=np.asarray(atoms.numbers, dtype=np.int64),
             positions=np.array(atoms.positions, dtype=np.float64),
             cell=np.array(atoms.cell.array, dtype=np.float64),
             pbc=np.array(atoms.pbc, dtype=bool),
+            charge=atoms.info.get("charge"),
+            spin=spin,
         )
 
     def to_atoms(self) -> Atoms:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..structure import Batch, Edges, find_edges, species_indices
+from ..model import Hyperparameters
+from ..structure import Batch, ChargeAndSpin, Edges, find_edges, species_indices
 from .data import Frame
 from .scales import Scales
 
@@ -30,15 +31,12 @@ class Target:
 
 
 class Batches:
-    """Makes batches; the edges of a frame are found once, as positions never change.
+    """Makes batches; the edges of a frame are found once, as positions never change."""
 
-    :param cutoff: angstrom
-    """
-
-    def __init__(
-        self, cutoff: float, species: tuple[int, ...], scales: Scales, device: torch.device
-    ) -> None:
-        self.cutoff, self.species, self.scales, self.device = cutoff, species, scales, device
+    def __init__(self, hyper: Hyperparameters, scales: Scales, device: torch.device) -> None:
+        self.cutoff, self.species = hyper.reach, hyper.species
+        self.scales, self.device = scales, device
+        self._charge_and_spin = ChargeAndSpin(hyper.largest_charge, hyper.largest_spin)
         self._edges: dict[tuple[str, int], Edges] = {}
         self._kept = 0
 
@@ -50,6 +48,8 @@ class Batches:
         """
         kinds = [species_indices(frame.system.numbers, self.species) for frame in frames]
         batch = Batch.from_edges(kinds, [self._edges_of(frame) for frame in frames], self.device)
+        systems = [frame.system for frame in frames]
+        batch.environments = self._charge_and_spin.filled(batch.environments, systems)
         target = self._target(frames, kinds)
         if rotations is not None:
             _turn(batch, target, torch.as_tensor(rotations, device=self.device))

@@ -63,7 +63,7 @@ class Training:
         self.hyper = hyperparameters(options, origin, species_of([f for p in parts for f in p]))
         start = begin(options, self.hyper, origin, self.split, self.device)
         self.network, self.scales = start.network, start.scales
-        self.batches = Batches(self.hyper.cutoff, self.hyper.species, self.scales, self.device)
+        self.batches = Batches(self.hyper, self.scales, self.device)
         if origin is not None and fit.baseline == "new":
             self._renew_baseline()
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(fit.ema_decay))
@@ -181,7 +181,9 @@ class Training:
         sample = None
         if self.schedule.sampled(self.step, self.elapsed):
             sample = self._drawing(sum(sizes), sum(sizes[: mine.start]), sum(sizes[mine]))
-        estimate = predict(self.network, batch, sample, True, fit.precision == "bfloat16")
+        estimate = predict(
+            self.network, batch, sample, True, fit.precision == "bfloat16", self.scales.energy
+        )
         atoms = torch.tensor(batch.sizes, dtype=torch.float64, device=self.device)
         weight = self.schedule.energy_weight(self.step, self.elapsed)
         value = loss(estimate, target, atoms, fit, self.scales.energy, weight, Counts.of(frames))
@@ -233,7 +235,7 @@ class Training:
         for part in parts:
             some = [mine[k] for k in part]
             batch, _ = self.batches.make(some)
-            estimate = predict(network, batch)
+            estimate = predict(network, batch, unit=self.scales.energy)
             found += compare_batch(some, estimate, self.scales, self.hyper.species)
         return self.workers.gather(found)
 

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from ..exchange import LocalPlan, symmetrized
 from ..model import PET, FrameRows, environment_frames
+from ..repulsion import repulsion
 from ..structure import Batch
+from ..surroundings import Surroundings
 from .batches import Target
 from .data import Frame
 from .options import FitOptions
@@ -43,32 +45,37 @@ def predict(
     sample: Sample | torch.Generator | None = None,
     differentiable: bool = False,
     autocast: bool = False,
+    unit: float = 1.0,
 ) -> Estimate:
     """
     :param sample: draws one frame per centre and layer, for scope "layer"; None: all frames
     :param differentiable: keep what a gradient with respect to the weights needs
     :param autocast: run the network in bfloat16
+    :param unit: eV per unit of the network
     """
-    environments = batch.environments
-    plan = LocalPlan(batch.reverse, environments.n_centres)
+    hyper = network.hyper
+    plan = LocalPlan(batch.reverse, batch.environments.n_centres)
     vectors = batch.vectors.detach().requires_grad_(True)
-    neighborhoods = environments.neighborhoods(vectors)
+    near = Surroundings.of(hyper, batch.environments, vectors, plan)
     rows = None
-    if network.hyper.scope == "layer":
+    if hyper.scope == "layer":
         rows = environment_frames(
-            neighborhoods.vectors,
-            environments.valid,
-            network.hyper.cutoff,
-            network.hyper.frames,
-            bool(network.hyper.properties),
+            near.environments.pad(near.vectors_to_cutoff(hyper.cutoff)),
+            near.environments.valid,
+            hyper.cutoff,
+            hyper.frames,
+            bool(hyper.properties),
         )
     all_frames = rows is not None and sample is None
     if rows is not None and sample is not None:
         draw = rows.sample if isinstance(sample, torch.Generator) else _applied(sample, rows)
         rows = functools.partial(draw, sample) if isinstance(sample, torch.Generator) else draw
     with torch.autocast(vectors.device.type, torch.bfloat16, enabled=autocast):
-        output = network(neighborhoods, rows, plan.messages(environments), spread=all_frames)
+        messages = near.plan.messages(near.environments)
+        output = network(near.neighborhoods(), rows, messages, spread=all_frames)
     per_atom = output.energies.to(torch.float64)
+    if hyper.zbl_radii:
+        per_atom = per_atom + repulsion(hyper, batch.environments, vectors) / unit
     (gradient,) = torch.autograd.grad(per_atom.sum(), vectors, create_graph=differentiable)
     difference = gradient - gradient.index_select(0, plan.reverse)
     forces = gradient.new_zeros(per_atom.shape[0], 3).index_add(0, batch.edge_centre, difference)

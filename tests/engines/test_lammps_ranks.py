@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from ase.io.lammpsdata import write_lammps_data
 
-from helpers import MODERN, PAPER
+from helpers import FOREIGN, FOREIGN_PAPER, MODERN, PAPER
 from pet_driver.checkpoint import random_checkpoint, save_checkpoint
 from pet_driver.potential import Potential
 
@@ -75,6 +75,11 @@ MODELS = {
     "paper": (replace(PAPER, message_layers=3), "scope layer"),
     "wide": (replace(MODERN, message_layers=3), "scope layer halo wide"),
     "atom": (replace(MODERN, message_layers=2), "scope atom"),
+    "foreign plain": (replace(FOREIGN, cutoff=3.5), "scope none charge 1 spin 2"),
+    "foreign layer": (replace(FOREIGN, cutoff=3.5), "scope layer"),
+    "foreign wide": (replace(FOREIGN, cutoff=3.0), "scope layer halo wide"),
+    "foreign atom": (replace(FOREIGN, cutoff=3.0), "scope atom"),
+    "foreign paper": (FOREIGN_PAPER, "scope layer"),
 }
 
 SYSTEM = """
@@ -110,8 +115,11 @@ def expected(checkpoints):
     """ASE's numbers, of one process."""
     found = {}
     for name, (_, options) in MODELS.items():
-        scope = options.split()[1]
-        potential = Potential(checkpoints[name], dtype="float64", scope=scope)
+        words = options.split()
+        chosen = dict(zip(words[::2], words[1::2], strict=True))
+        electrons = {key: int(chosen[key]) for key in ("charge", "spin") if key in chosen}
+        scope = chosen["scope"]
+        potential = Potential(checkpoints[name], dtype="float64", scope=scope, **electrons)
         for system, (atoms, _, _) in SYSTEMS.items():
             found[system, name] = potential.compute(atoms)
     return found

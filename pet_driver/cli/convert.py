@@ -1,0 +1,54 @@
+"""`pet-driver convert`: models trained elsewhere, as model files of PET Driver."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import PetDriverError
+
+
+def add_parser(verbs: argparse._SubParsersAction) -> None:
+    parser = verbs.add_parser(
+        "convert",
+        help="make a model file of a metatrain checkpoint (PET-MAD, uPET ...) or an original PET",
+    )
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        type=Path,
+        help=".ckpt file of `mtt train`, or folder written by the original code (spozdn/pet)",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: SOURCE's name")
+    parser.add_argument(
+        "--variant",
+        metavar="NAME",
+        help="which energy, where the checkpoint has several; of a folder, which weights",
+    )
+    parser.add_argument(
+        "--sudden-bonds",
+        action="store_true",
+        help="the folder is from before April 2024, when energies of bonds ended at the cutoff "
+        "without its factor",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..checkpoint import save_checkpoint
+    from ..conversion import convert
+
+    output = options.output or Path(f"{options.source.stem}.safetensors")
+    if output.suffix != ".safetensors":
+        raise PetDriverError(f"the output is {output}; give a name that ends in .safetensors")
+    if not output.parent.is_dir():
+        raise PetDriverError(f"there is no folder {output.parent}; make it first")
+    checkpoint = convert(options.source, options.variant, options.sudden_bonds)
+    save_checkpoint(checkpoint, output)
+    names = [name for name, _ in checkpoint.hyper.properties]
+    print(
+        f"wrote {output}: {len(checkpoint.hyper.species)} elements, "
+        f"{sum(w.numel() for w in checkpoint.weights.values()):,} parameters"
+        + (f", with {', '.join(names)}" if names else "")
+        + "\nas trained it is not symmetric; with scope atom or structure it is, exactly"
+    )

@@ -1,0 +1,100 @@
+"""Environments as the network sees them: with the edges within the cutoffs of their atoms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .exchange import EdgePlan
+from .model import Hyperparameters, Neighborhoods, adaptive_cutoffs, in_parts
+from .structure import Environments
+
+_PER_TRIAL = 1000  # numbers kept per neighbor where cutoffs adapt, the grid of trials included
+_SHARE = 0.25  # of the memory, for the search for cutoffs
+
+
+@dataclass
+class Surroundings:
+    """Environments with the edges within the cutoffs of their atoms, and how they depend on all.
+
+    vectors: (n_kept, 3), angstrom; cutoffs: (n_kept,), of each edge, angstrom, None: that of the
+    model; plan: of these edges.
+    """
+
+    environments: Environments
+    vectors: Tensor
+    cutoffs: Tensor | None
+    plan: EdgePlan
+
+    def neighborhoods(self) -> Neighborhoods:
+        """Padded, for the network."""
+        return self.environments.neighborhoods(self.vectors, self.cutoffs)
+
+    def vectors_to_cutoff(self, cutoff: float) -> Tensor:
+        """(n_kept, 3), vectors in units in which every edge ends at the same cutoff.
+
+        Frames are made of these: no neighbor takes part in one that the network does not see, and
+        their weights vanish smoothly where each edge does.
+        """
+        if self.cutoffs is None:
+            return self.vectors
+        return self.vectors * (cutoff / self.cutoffs)[:, None]
+
+    @classmethod
+    def of(
+        cls,
+        hyper: Hyperparameters,
+        environments: Environments,
+        vectors: Tensor,
+        plan: EdgePlan,
+        memory: int | None = None,
+    ) -> Surroundings:
+        """
+        :param vectors: (n_edges, 3), of all edges within ``hyper.reach``, angstrom, float64
+        :param memory: bytes that may be kept for a backward pass; None: as many as it takes
+        """
+        if hyper.adaptive_neighbors is None and hyper.reach == hyper.cutoff:
+            return cls(environments, vectors, None, plan)
+        lengths = torch.linalg.vector_norm(vectors, dim=1)
+        if hyper.adaptive_neighbors is None:
+            cutoffs, seen = None, lengths < hyper.cutoff
+        else:
+            cutoffs = _edge_cutoffs(hyper, environments, lengths, plan, memory)
+            seen = lengths < cutoffs
+        inner, kept, centres = plan.restricted(seen.detach())
+        return cls(
+            environments.restricted(kept, centres),
+            vectors.index_select(0, kept),
+            None if cutoffs is None else cutoffs.index_select(0, kept),
+            inner,
+        )
+
+
+def _edge_cutoffs(
+    hyper: Hyperparameters,
+    environments: Environments,
+    lengths: Tensor,
+    plan: EdgePlan,
+    memory: int | None,
+) -> Tensor:
+    """(n_edges,), the mean of the cutoffs of both atoms: so an edge ends at both ends at once."""
+    per_centre = 8 * _PER_TRIAL * environments.n_neighbors
+    table = environments.pad(lengths[:, None]).squeeze(-1)
+
+    def radii_of(some: Tensor, valid: Tensor) -> Tensor:
+        # Neighbors beyond the largest cutoff may be listed, for the repulsion of nuclei.
+        return adaptive_cutoffs(
+            some,
+            valid & (some < hyper.cutoff),
+            hyper.adaptive_method,
+            hyper.adaptive_neighbors,
+            hyper.cutoff,
+            hyper.adaptive_width,
+        )
+
+    chunk = None if memory is None else max(int(_SHARE * memory) // per_centre, 1)
+    radii = in_parts(radii_of, chunk, table, environments.valid)
+    here = radii.index_select(0, environments.centre)
+    return 0.5 * (here + plan.at_neighbors(environments, radii))
