@@ -192,10 +192,15 @@ class Potential:
             cutoffs deep as messages come from, ranks repeat each other's work; the scope
             "atom" on several ranks always takes the latter
         :param skin: angstrom, see `RankAtoms`
-        :raises PetDriverError: if halo is unknown or the scope needs all atoms on one rank
+        :raises PetDriverError: if halo is unknown, or the scope or direct forces need all atoms on
+            one rank
         """
         if halo not in HALOS:
             raise PetDriverError(f"halo is {halo!r}; choose one of {', '.join(HALOS)}")
+        if self._direct:
+            raise PetDriverError(
+                "direct forces are for whole structures on one rank; take plain PET there"
+            )
         wide = halo == "wide" or (self.scope == "atom" and comm.size > 1)
         if self.scope == "structure" and (wide or comm.size > 1):
             raise PetDriverError(
@@ -301,8 +306,7 @@ class Potential:
         if self._uncertainty is None:
             raise PetDriverError(
                 f"the model {self.name} came without what an uncertainty needs; convert a "
-                "checkpoint "
-                "that metatrain's LLPR has calibrated"
+                "checkpoint that metatrain's LLPR has calibrated"
             )
         systems = [x if isinstance(x, System) else System.from_atoms(x) for x in structures]
         batch = self._batch(systems)

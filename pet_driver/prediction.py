@@ -22,6 +22,7 @@ class Prediction:
     virial: (3, 3), -dE/dstrain = sum r (x) f, eV, symmetric, of the whole system; virials:
     (n_atoms, 3, 3), each edge's share given to its two ends in equal parts; vectors, tensors:
     (n_atoms, 3) and (n_atoms, 3, 3) by name, for the covariant outputs that the model has;
+    uncertainty: eV, standard deviation of the energy, where it was asked for;
     edge_gradients: (n_edges, 3), dE/dr_ij, of a domain's edges only.
     """
 
@@ -32,7 +33,7 @@ class Prediction:
     virials: np.ndarray
     vectors: dict[str, np.ndarray] = field(default_factory=dict)
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
-    uncertainty: np.ndarray | None = None
+    uncertainty: float | None = None
     edge_gradients: Tensor | None = None
 
     @classmethod

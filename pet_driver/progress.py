@@ -19,10 +19,12 @@ class Progress:
     :param what: shown before the numbers
     :param total: number of steps
     :param done: steps finished before
+    :param with_rate: say how many there are per second; not where seconds themselves are counted
     """
 
-    def __init__(self, what: str, total: int, done: int = 0) -> None:
+    def __init__(self, what: str, total: int, done: int = 0, with_rate: bool = True) -> None:
         self.what, self.total, self.done = what, total, done
+        self._with_rate = with_rate
         self._console = Console(file=sys.stderr)
         self._bar: Bar | None = None
         self._started = self._printed = time.monotonic()
@@ -60,9 +62,8 @@ class Progress:
             self._printed = now
             rate = (self.done - self._first) / max(now - self._started, 1e-9)
             left = (self.total - self.done) / max(rate, 1e-9)
-            self.say(
-                f"{self.what} {self.done}/{self.total}, {rate:.3g}/s, {left:.0f} s left, {note}"
-            )
+            speed = f"{rate:.3g}/s, " if self._with_rate else ""
+            self.say(f"{self.what} {self.done}/{self.total}, {speed}{left:.0f} s left, {note}")
 
     def say(self, line: str) -> None:
         """A line of its own."""

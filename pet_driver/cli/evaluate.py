@@ -73,6 +73,12 @@ def run(options: argparse.Namespace) -> None:
 
         print(write_report(options.report, potential, labelled, compared(labelled, predictions)))
         print(f"wrote the report into {options.report}")
+    if potential.knows_uncertainty:
+        for start in range(0, len(frames), options.batch):
+            part = slice(start, start + options.batch)
+            values = potential.energy_uncertainty(frames[part])
+            for prediction, value in zip(predictions[part], values, strict=True):
+                prediction.uncertainty = float(value)
     if options.output is not None:
         _write(options.output, frames, predictions)
 

@@ -48,7 +48,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         default="",
         metavar="LIST",
         help="to send along, with commas between: energies, dipole, committee_force, "
-        "symmetry_spread",
+        "symmetry_spread, energy_uncertainty",
     )
     parser.add_argument(
         "--most-force",

@@ -86,7 +86,8 @@ def read_contents(path: Path, content: Any) -> Contents:  # noqa: ANN401
         raise PetDriverError(
             f"{path} has no weights or does not say what they are for; get the file anew"
         )
-    tuned = state.get("finetune_config") or content.get("finetune_config") or {}
+    latest = content.get("model_state_dict") or {}
+    tuned = state.get("finetune_config") or latest.get("finetune_config") or {}
     try:
         hypers, weights = upgraded(version, hypers, state)
         weights = merged_adapters(weights, tuned)

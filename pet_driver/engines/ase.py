@@ -71,6 +71,8 @@ def results(atoms: Atoms, prediction: Prediction) -> dict[str, float | np.ndarra
     for name, values in {**prediction.vectors, **prediction.tensors}.items():
         found[name] = values.sum(axis=0)
         found[f"atomic_{name}"] = values
+    if prediction.uncertainty is not None:
+        found["energy_uncertainty"] = prediction.uncertainty
     if atoms.pbc.all():
         found["stress"] = full_3x3_to_voigt_6_stress(prediction.stress(atoms.get_volume()))
     return found

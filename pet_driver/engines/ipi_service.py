@@ -19,7 +19,7 @@ from ..structure import System, species_indices
 from ..units import BOHR, HARTREE
 
 OUTPUTS = ("ecse", "plain", "difference", "direct", "direct_difference")
-EXTRAS = ("energies", "dipole", "committee_force", "symmetry_spread")
+EXTRAS = ("energies", "dipole", "committee_force", "symmetry_spread", "energy_uncertainty")
 
 
 @dataclass
@@ -108,6 +108,11 @@ class Service:
                 raise PetDriverError(
                     f"the model {potential.name} has no dipole; leave it out of --extras"
                 )
+            if "energy_uncertainty" in extras and not potential.knows_uncertainty:
+                raise PetDriverError(
+                    f"the model {potential.name} came without what an uncertainty needs; leave it "
+                    "out of --extras"
+                )
 
     def choose(self, output: str) -> None:
         """
@@ -192,6 +197,9 @@ class Service:
         if "dipole" in self.extras:
             found["dipole"] = np.mean([m.total("dipole") for m in members], axis=0).tolist()
             found["dipole"] = [x / BOHR for x in found["dipole"]]
+        if "energy_uncertainty" in self.extras:
+            values = [p.energy_uncertainty([system])[0] for p in self.potentials]
+            found["energy_uncertainty"] = float(np.mean(values)) / HARTREE
         if "symmetry_spread" in self.extras:
             spreads = [potential.frame_spread(system) for potential in self.potentials]
             found["symmetry_spread"] = (np.mean(spreads, axis=0) / HARTREE).tolist()

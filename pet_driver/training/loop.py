@@ -111,7 +111,7 @@ class Training:
         done = int(self.elapsed) if by_time else self.step
         goal = min(int(fit.max_time), fit.steps) if by_time else fit.steps
         what = "training, seconds" if by_time else "training"
-        with Progress(what, goal, done) as progress:
+        with Progress(what, goal, done, with_rate=not by_time) as progress:
             if first:
                 if log.missing:
                     progress.say(log.missing)

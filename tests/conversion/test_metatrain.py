@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from scipy.spatial.transform import Rotation
 
-from helpers import SHARED
+from helpers import SHARED, worst_change
 from pet_driver.checkpoint import load_checkpoint, save_checkpoint
 from pet_driver.conversion import convert
 from pet_driver.potential import Potential
@@ -80,7 +81,11 @@ def agrees(path: Path) -> None:
                 for key in reference.files
                 if key.startswith(f"{k}_")
             }
-            compare(potential.compute(structure(wanted)), wanted, tolerance)
+            atoms = structure(wanted)
+            compare(potential.compute(atoms), wanted, tolerance)
+            if "uncertainty" in wanted:
+                found = potential.energy_uncertainty([atoms])
+                close(found, wanted["uncertainty"].ravel(), tolerance)
 
 
 def structure(wanted: dict[str, np.ndarray]) -> Atoms:
@@ -115,6 +120,21 @@ def close(found: object, wanted: object, relative: float, absolute: float = 0.0)
     assert found.shape == wanted.shape
     allowed = relative * max(float(np.abs(wanted).max(initial=0.0)), 1e-3) + absolute
     assert np.abs(found - wanted).max(initial=0.0) <= allowed
+
+
+@pytest.mark.parametrize("name", ["010", "016", "017"])
+def test_exact_in_scope_atom(name: str) -> None:
+    """Symmetric with the very weights that are not, plain."""
+    path = WRITTEN[0].with_name(f"{name}.ckpt")
+    reference = np.load(path.with_suffix(".npz"))
+    atoms = structure({k[2:]: reference[k] for k in reference.files if k.startswith("0_")})
+    rotations = Rotation.random(3, random_state=1).as_matrix()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        checkpoint = convert(path)
+        plain, exact = (Potential(checkpoint, dtype="float64", scope=s) for s in ("none", "atom"))
+    assert worst_change(exact, atoms, rotations).max() < 1e-9
+    assert worst_change(plain, atoms, rotations).max() > 1e-5
 
 
 @pytest.mark.parametrize("path", WRITTEN[:3], ids=lambda path: path.stem)

@@ -25,12 +25,15 @@ from ase import Atoms
 from metatensor.torch import TensorBlock, TensorMap
 from metatomic.torch import ModelOutput
 from metatomic_ase import MetatomicCalculator
+from metatrain.llpr import LLPRUncertaintyModel
 from metatrain.pet import PET
+from metatrain.pet.modules.finetuning import apply_finetuning_strategy
 from metatrain.utils.architectures import get_default_hypers
 from metatrain.utils.data import DatasetInfo
 from metatrain.utils.data.target_info import get_energy_target_info, get_generic_target_info
 
 SPECIES = [1, 6, 8, 14, 29, 55]
+UNCERTAINTIES = ("energy_uncertainty", "mtt::aux::energy/pbe_uncertainty")
 
 
 def main() -> None:
@@ -66,21 +69,51 @@ def write(path: Path, random: np.random.Generator) -> None:
     variant = "/pbe" if random.random() < 0.3 else ""
     model = PET(hypers, dataset_info(species, variant, random)).to(torch.float64)
     randomize(model, random)
+    if random.random() < 0.2:
+        with_adapters(model, random)
+    if random.random() < 0.25:
+        model = with_uncertainties(model, random)
     torch.save(model.get_checkpoint(), path.with_suffix(".ckpt"))
     structures = [random_structure(species, random, hypers) for _ in range(3)]
     structures.append(Atoms(numbers=species[:1]))
     save(path, model, variant, structures)
 
 
-def save(path: Path, model: PET, variant: str, structures: list[Atoms]) -> None:
+def save(
+    path: Path, model: PET | LLPRUncertaintyModel, variant: str, structures: list[Atoms]
+) -> None:
     calculator = MetatomicCalculator(
         model.export(), variants={"energy": "pbe" if variant else None}
     )
     found: dict[str, Any] = {"variant": variant.strip("/")}
     for k, atoms in enumerate(structures):
-        for name, values in results(calculator, atoms, model).items():
+        for name, values in results(calculator, atoms).items():
             found[f"{k}_{name}"] = values
     np.savez(path.with_suffix(".npz"), count=len(structures), **found)
+
+
+def with_adapters(model: PET, random: np.random.Generator) -> None:
+    """Fine-tuned by low-rank adapters (LoRA)."""
+    strategy = {"method": "lora", "config": {"rank": 2, "alpha": 6.0}, "inherit_heads": {}}
+    apply_finetuning_strategy(model, strategy)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            values = 0.3 * random.normal(size=tuple(parameter.shape))
+            parameter.data[:] = torch.from_numpy(values)
+
+
+def with_uncertainties(model: PET, random: np.random.Generator) -> LLPRUncertaintyModel:
+    """Wrapped, with a random covariance of the last-layer features."""
+    info = DatasetInfo("Angstrom", model.atomic_types, dict(model.dataset_info.targets))
+    wrapped = LLPRUncertaintyModel({"num_ensemble_members": {}}, info)
+    wrapped.set_wrapped_model(model)
+    for name, values in wrapped.named_buffers():
+        if name.startswith("cholesky_"):
+            lower = np.tril(random.normal(size=tuple(values.shape)) * 0.1)
+            values[:] = torch.from_numpy(lower + np.eye(len(lower)))
+        elif name.startswith("multiplier_"):
+            values[:] = float(random.uniform(0.5, 2.0))
+    return wrapped.to(torch.float64)
 
 
 def random_hypers(random: np.random.Generator) -> dict[str, Any]:
@@ -192,7 +225,7 @@ def random_structure(
     return atoms
 
 
-def results(calculator: MetatomicCalculator, atoms: Atoms, model: PET) -> dict[str, np.ndarray]:
+def results(calculator: MetatomicCalculator, atoms: Atoms) -> dict[str, np.ndarray]:
     atoms = atoms.copy()
     atoms.calc = calculator
     found = {
@@ -209,12 +242,15 @@ def results(calculator: MetatomicCalculator, atoms: Atoms, model: PET) -> dict[s
             found[key] = atoms.info[key]
     if atoms.pbc.all():
         found["stress"] = atoms.get_stress(voigt=False)
-    direct = [name for name in model.target_names if name.startswith("non_conservative")]
-    if direct:
-        kinds = {name: "atom" if "forces" in name else "system" for name in direct}
-        wanted = {name: ModelOutput(sample_kind=kind) for name, kind in kinds.items()}
-        for name, table in calculator.run_model(atoms, wanted).items():
-            found[name.partition("/")[0]] = table.block().values.detach().numpy().squeeze(-1)
+    wanted = {}
+    for name in calculator._model.capabilities().outputs:
+        if name.startswith("non_conservative_forces"):
+            wanted[name] = ModelOutput(sample_kind="atom")
+        elif name.startswith("non_conservative_stress") or name in UNCERTAINTIES:
+            wanted[name] = ModelOutput(sample_kind="system")
+    for name, table in (calculator.run_model(atoms, wanted) if wanted else {}).items():
+        values = table.block().values.detach().numpy().squeeze(-1)
+        found["uncertainty" if "uncertainty" in name else name.partition("/")[0]] = values
     return found
 
 
