@@ -98,6 +98,11 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
     :raises PetDriverError: if there is no such file, or it is not a model file of this package
     """
     path = find_model(name)
+    if path.suffix == ".ckpt":
+        raise PetDriverError(
+            f"{path} is a checkpoint of another program; make a model of it first: `pet-driver "
+            f"convert {path.name}`"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

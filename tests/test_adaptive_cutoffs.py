@@ -120,7 +120,7 @@ def test_smooth_as_atoms_crowd(scope: str) -> None:
     def crowd(s: float) -> Atoms:
         return Atoms(symbols, np.concatenate([np.zeros((1, 3)), (1.0 + s) * far]))
 
-    s = np.linspace(0.0, 0.5, 101)
+    s = np.linspace(0.0, 0.5, 21 if scope == "atom" else 101)
     moves = np.concatenate([np.zeros((1, 3)), far])
     slopes = np.array([-(p.forces * moves).sum() for p in potential.compute([crowd(x) for x in s])])
     near = np.array(
@@ -175,5 +175,5 @@ def test_charges_that_nobody_heeds() -> None:
 def test_extensive() -> None:
     crystal = bulk("CO", "rocksalt", a=3.4, cubic=True)
     potential = potential_of(FOREIGN, "atom")
-    one, eight = (p.energy for p in potential.compute([crystal, crystal * (2, 2, 2)]))
-    assert eight == pytest.approx(8.0 * one, rel=1e-11)
+    one, two = (p.energy for p in potential.compute([crystal, crystal * (2, 1, 1)]))
+    assert two == pytest.approx(2.0 * one, rel=1e-11)

@@ -50,7 +50,11 @@ def run(options: argparse.Namespace) -> None:
         f"width {hyper.width} (nodes {hyper.node_width})",
         "outputs": ", ".join(["energy", *(name for name, _ in hyper.properties)]),
         "parameters": f"{sum(w.numel() for w in checkpoint.weights.values()):,}",
-        **{key: value for key, value in checkpoint.card.items() if not isinstance(value, dict)},
+        **{
+            key: ", ".join(value) if isinstance(value, list) else value
+            for key, value in checkpoint.card.items()
+            if not isinstance(value, dict)
+        },
     }
     origin = checkpoint.card.get("converted_from", {})
     if origin:

@@ -163,3 +163,8 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert output.is_file()
     assert main(["info", str(output)]) == 0
     assert "metatrain PET, version 16" in capsys.readouterr().out
+
+
+def test_a_checkpoint_where_a_model_is_wanted(capsys: pytest.CaptureFixture) -> None:
+    assert main(["info", str(WRITTEN[0])]) == 2
+    assert f"pet-driver convert {WRITTEN[0].name}" in capsys.readouterr().err
