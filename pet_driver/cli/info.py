@@ -63,7 +63,8 @@ def run(options: argparse.Namespace) -> None:
         lines["outputs"] += ", energy_uncertainty"
     data = checkpoint.card.get("data", {})
     if data:
-        sizes = ", ".join(f"{len(indices)} {part}" for part, indices in data["indices"].items())
+        counts = {part: _count(indices) for part, indices in data["indices"].items()}
+        sizes = ", ".join(f"{count} {part}" for part, count in counts.items())
         lines["data"] = f"{data['file']}: {sizes} frames (--json lists them)"
     width = max(map(len, lines))
     for key, value in lines.items():
@@ -71,6 +72,13 @@ def run(options: argparse.Namespace) -> None:
     for part, errors in checkpoint.card.get("errors", {}).items():
         numbers = ", ".join(f"{key.replace('_', ' ')} {value:.2f}" for key, value in errors.items())
         print(f"{'error, ' + part:{width}}  {numbers}")
+
+
+def _count(indices: list[int] | dict[str, list[int]]) -> int:
+    """Of frames, in one file or in several."""
+    if isinstance(indices, dict):
+        return sum(len(of_file) for of_file in indices.values())
+    return len(indices)
 
 
 def _cutoff(hyper: Hyperparameters) -> str:
