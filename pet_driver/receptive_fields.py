@@ -131,8 +131,9 @@ class ReceptiveFields:
                 gradient += through_frames
         if vectors is variable:
             return energies, properties, gradient + slopes_of_geometry[0]
+        made = [x for x in (vectors, cutoffs) if x is not None]
         (through_geometry,) = torch.autograd.grad(
-            [vectors, cutoffs], variable, slopes_of_geometry, retain_graph=True
+            made, variable, slopes_of_geometry, retain_graph=True
         )
         return energies, properties, gradient + through_geometry
 

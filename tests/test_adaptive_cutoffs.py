@@ -21,6 +21,8 @@ from pet_driver.potential import Potential
 
 SCOPES = ("none", "layer", "atom", "structure")
 FOREIGN_MODELS = {"modern": FOREIGN, "paper": FOREIGN_PAPER}
+# Nuclei that see farther than the network, whose cutoff is fixed.
+FAR_REPULSION = replace(FOREIGN_PAPER, zbl_radii=(1.0, 1.5, 2.5), adaptive_neighbors=None)
 
 
 def potential_of(hyper: Hyperparameters, scope: str, **options: object) -> Potential:
@@ -68,7 +70,9 @@ def test_root_is_one() -> None:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-@pytest.mark.parametrize("hyper", FOREIGN_MODELS.values(), ids=FOREIGN_MODELS.keys())
+@pytest.mark.parametrize(
+    "hyper", [*FOREIGN_MODELS.values(), FAR_REPULSION], ids=[*FOREIGN_MODELS, "far repulsion"]
+)
 def test_forces_and_virial(hyper: Hyperparameters, scope: str, small_box: Atoms) -> None:
     """Against finite differences along a random path and a random strain."""
     potential = potential_of(hyper, scope)
@@ -131,9 +135,8 @@ def test_smooth_as_atoms_crowd(scope: str) -> None:
 
 def test_repulsion_beyond_the_cutoff() -> None:
     """Two atoms that the network does not see, but whose nuclei do."""
-    hyper = replace(FOREIGN_PAPER, zbl_radii=(1.0, 1.5, 2.5), adaptive_neighbors=None)
-    assert hyper.reach == 5.0 > hyper.cutoff
-    potential = potential_of(hyper, "none")
+    assert FAR_REPULSION.reach == 5.0 > FAR_REPULSION.cutoff
+    potential = potential_of(FAR_REPULSION, "none")
     pairs = [Atoms("OO", [[0, 0, 0], [0, 0, d]]) for d in (3.6, 4.0, 4.9, 5.1)]
     energies = [p.energy for p in potential.compute(pairs)]
     alone = 2.0 * potential.compute(Atoms("O")).energy
