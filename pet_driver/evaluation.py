@@ -63,7 +63,7 @@ class Evaluator:
         environments = near.environments
         per_centre = 8 * _PER_PAIR * environments.n_neighbors**2
         rows = environment_frames(
-            environments.pad(near.vectors_to_cutoff(hyper.cutoff))[:roots],
+            near.frame_vectors(hyper.cutoff)[:roots],
             environments.valid[:roots],
             hyper.cutoff,
             hyper.frames,
@@ -159,7 +159,7 @@ class Evaluator:
             return [Copies.of_atoms(self.frames(near, memory, roots))]
         hyper = self.network.hyper
         pooled, axial = pooled_frames(
-            near.environments.pad(near.vectors_to_cutoff(hyper.cutoff)),
+            near.frame_vectors(hyper.cutoff),
             near.environments.valid,
             hyper.cutoff,
             hyper.frames,

@@ -32,15 +32,17 @@ class Surroundings:
         """Padded, for the network."""
         return self.environments.neighborhoods(self.vectors, self.cutoffs)
 
-    def vectors_to_cutoff(self, cutoff: float) -> Tensor:
-        """(n_kept, 3), vectors in units in which every edge ends at the same cutoff.
+    def frame_vectors(self, cutoff: float) -> Tensor:
+        """(n_centres, n_neighbors, 3), padded vectors that frames are made of, in units in which
+        every edge ends at the same cutoff.
 
-        Frames are made of these: no neighbor takes part in one that the network does not see, and
-        their weights vanish smoothly where each edge does.
+        So no neighbor takes part in a frame that the network does not see, and the weights vanish
+        smoothly where each edge does.
         """
-        if self.cutoffs is None:
-            return self.vectors
-        return self.vectors * (cutoff / self.cutoffs)[:, None]
+        vectors = self.vectors
+        if self.cutoffs is not None:
+            vectors = vectors * (cutoff / self.cutoffs)[:, None]
+        return self.environments.pad(vectors)
 
     @classmethod
     def of(

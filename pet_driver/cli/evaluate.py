@@ -66,19 +66,19 @@ def run(options: argparse.Namespace) -> None:
     with Progress("evaluating", len(frames)) as progress:
         for start in range(0, len(frames), options.batch):
             part = frames[start : start + options.batch]
-            predictions += potential.compute(part)
+            found = potential.compute(part)
+            if potential.knows_uncertainty:
+                for prediction, value in zip(
+                    found, potential.energy_uncertainty(part), strict=True
+                ):
+                    prediction.uncertainty = float(value)
+            predictions += found
             progress.advance(steps=len(part))
     if options.report is not None:
         from ..training.report import compared, write_report
 
         print(write_report(options.report, potential, labelled, compared(labelled, predictions)))
         print(f"wrote the report into {options.report}")
-    if potential.knows_uncertainty:
-        for start in range(0, len(frames), options.batch):
-            part = slice(start, start + options.batch)
-            values = potential.energy_uncertainty(frames[part])
-            for prediction, value in zip(predictions[part], values, strict=True):
-                prediction.uncertainty = float(value)
     if options.output is not None:
         _write(options.output, frames, predictions)
 

@@ -16,6 +16,7 @@ from ase.data import covalent_radii
 from ..checkpoint import Checkpoint
 from ..errors import PetDriverError
 from ..model import Hyperparameters
+from ..prediction import DIRECT_VIRIAL
 from .metatrain_contents import Contents, output_name, read_contents
 from .metatrain_weights import (
     ENERGY_UNITS,
@@ -52,9 +53,7 @@ def convert_metatrain(path: Path, content: Any, variant: str | None) -> Checkpoi
             f"it is missing or odd ({type(error).__name__}: {error}); get the file anew"
         ) from error
     units = {
-        name: "eV"
-        if name == "non_conservative_virial"
-        else contents.targets[target].get("unit", "")
+        name: "eV" if name == DIRECT_VIRIAL else contents.targets[target].get("unit", "")
         for name, (target, _) in outputs.items()
     }
     return Checkpoint(

@@ -12,13 +12,14 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import PetDriverError
+from ..prediction import DIRECT_FORCES, DIRECT_VIRIAL
 from .pickled import Record
 from .upgrades import NEWEST, merged_adapters, upgraded
 
 _LENGTH_UNITS = ("angstrom", "Angstrom", "A", "")
 _NAMES = {
-    "non_conservative_force": "non_conservative_forces",
-    "non_conservative_stress": "non_conservative_virial",
+    "non_conservative_force": DIRECT_FORCES,
+    "non_conservative_stress": DIRECT_VIRIAL,
 }
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import PetDriverError
 from ..model import Hyperparameters
+from ..prediction import DIRECT_VIRIAL
 from .metatrain_contents import Contents, output_name
 from .tensor_maps import read_table
 
@@ -94,7 +95,7 @@ def _single(row: np.ndarray) -> float:
 def scales(contents: Contents, target: str) -> float | list[float]:
     """One number, or one for each species."""
     table = _scale_table(contents, target)
-    sign = -1.0 if output_name(target) == "non_conservative_virial" else 1.0
+    sign = -1.0 if output_name(target) == DIRECT_VIRIAL else 1.0
     if -1 in table:
         return sign * table[-1]
     return [sign * table[int(row)] for row in contents.rows]

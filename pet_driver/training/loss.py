@@ -60,7 +60,7 @@ def predict(
     rows = None
     if hyper.scope == "layer":
         rows = environment_frames(
-            near.environments.pad(near.vectors_to_cutoff(hyper.cutoff)),
+            near.frame_vectors(hyper.cutoff),
             near.environments.valid,
             hyper.cutoff,
             hyper.frames,
