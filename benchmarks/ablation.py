@@ -3,8 +3,8 @@
 python benchmarks/ablation.py OPTIONS.yaml --data-folder FOLDER --minutes 30 [--only NAME ...]
 
 Trains variants of the options one after the other and prints a table: plain PET (turned at random),
-scope layer, scope layer one layer deep; then 1, 2 and 3 message layers with `--depth` attention
-layers in all. Their models stay in the output folder.
+scope layer, scope layer one layer deep, scope layer with AdamW instead of Muon; then 1, 2 and 3
+message layers with `--depth` attention layers in all. Their models stay in the output folder.
 """
 
 from __future__ import annotations
@@ -33,29 +33,27 @@ def main() -> None:
     chosen = parser.parse_args()
     content = yaml.safe_load(chosen.options.read_text())
     models = {}
-    for name, model in variants(chosen.depth).items():
+    for name, changes in variants(chosen.depth).items():
         if chosen.only is None or name in chosen.only:
-            models[name] = train(name, model, content, chosen)
+            models[name] = train(name, changes, content, chosen)
     report(models)
 
 
-def variants(depth: int) -> dict[str, dict[str, int | str]]:
-    """Hyperparameters of each variant that differ from the options."""
-    found: dict[str, dict[str, int | str]] = {
-        "plain": {"scope": "none"},
-        "layer": {"scope": "layer"},
-        "layer_1": {"scope": "layer", "message_layers": 1},
+def variants(depth: int) -> dict[str, dict[str, dict]]:
+    """What is different in the options of each variant, by section."""
+    found: dict[str, dict[str, dict]] = {
+        "plain": {"model": {"scope": "none"}},
+        "layer": {"model": {"scope": "layer"}},
+        "layer_1": {"model": {"scope": "layer", "message_layers": 1}},
+        "layer_adamw": {"model": {"scope": "layer"}, "fit": {"optimizer": "adamw"}},
     }
     for count in (1, 2, 3):
-        found[f"{count}x{depth // count}"] = {
-            "scope": "layer",
-            "message_layers": count,
-            "attention_layers": depth // count,
-        }
+        layers = {"message_layers": count, "attention_layers": depth // count}
+        found[f"{count}x{depth // count}"] = {"model": {"scope": "layer", **layers}}
     return found
 
 
-def train(name: str, model: dict, content: dict, chosen: argparse.Namespace) -> Path:
+def train(name: str, changes: dict[str, dict], content: dict, chosen: argparse.Namespace) -> Path:
     """One variant, until its time is over; the schedule ends with it."""
     folder = chosen.output / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,8 +61,8 @@ def train(name: str, model: dict, content: dict, chosen: argparse.Namespace) -> 
     options = {
         **content,
         "name": name,
-        "model": {**content["model"], **model},
-        "fit": {**content["fit"], **time},
+        "model": {**content["model"], **changes["model"]},
+        "fit": {**content["fit"], **changes.get("fit", {}), **time},
     }
     path = folder / "options.yaml"
     path.write_text(yaml.safe_dump(options))

@@ -26,6 +26,7 @@ from .data import Frame, Split, origin_of_data, read_split, species_of
 from .estimates import compare_batch
 from .log import Log, read_log
 from .loss import Counts, loss, predict
+from .optimizer import Optimizer
 from .options import TrainingOptions
 from .schedule import Schedule
 from .start import begin, hyperparameters, load_origin, shifted_baseline, some_of_all_species
@@ -69,9 +70,7 @@ class Training:
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(fit.ema_decay))
         # Only the gradient with respect to positions is ever computed of the average.
         self.average.requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=fit.learning_rate, weight_decay=fit.weight_decay
-        )
+        self.optimizer = Optimizer(self.network, fit)
         self.schedule = Schedule(fit)
         self.rotate = self.hyper.scope == "none" if fit.rotate is None else fit.rotate
         self.shuffle = torch.Generator().manual_seed(fit.seed)
@@ -145,11 +144,9 @@ class Training:
         :param elapsed: seconds spent so far, as this process sees it
         :return: the loss
         """
-        fit, schedule = self.options.fit, self.schedule
-        for group in self.optimizer.param_groups:
-            group["lr"] = fit.learning_rate * schedule.rate(self.step, self.elapsed)
+        rate = self.schedule.rate(self.step, self.elapsed)
         frames = [self.split.training[i] for i in self._next_indices()]
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         value = self._gradients(frames)
         clock = elapsed if self.workers.first else 0.0
         numbers = torch.tensor([value, clock], dtype=torch.float64, device=self.device)
@@ -159,8 +156,8 @@ class Training:
             raise PetDriverError(
                 f"the loss is {value} at step {self.step}; lower fit.learning_rate"
             )
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), fit.clip_norm)
-        self.optimizer.step()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.fit.clip_norm)
+        self.optimizer.step(rate)
         self.average.update_parameters(self.network)
         self.step += 1
         self.seen += len(frames)

@@ -63,7 +63,8 @@ class FitOptions:
 
     ``batch_size`` counts structures; ``batch_atoms`` closes a batch at so many atoms instead.
     ``rotate`` turns structures at random, which plain PET needs (None: where the scope is "none").
-    ``precision: bfloat16`` runs the network under autocast. ``patience``: stop after so many
+    ``precision: bfloat16`` runs the network under autocast. ``optimizer``: Muon for the matrices
+    between hidden layers, AdamW for all else; or AdamW for all. ``patience``: stop after so many
     validations without a better one. ``start_from``: begin with the weights of a model file or of a
     shipped model; ``baseline: keep`` takes its energies per element too.
     """
@@ -72,7 +73,8 @@ class FitOptions:
     schedule: str = _choice("steps", "time")
     batch_size: int = 2
     batch_atoms: int | None = None
-    learning_rate: float = 1e-3
+    optimizer: str = _choice("muon", "adamw")
+    learning_rate: float = 2e-3
     warmup_steps: int = 200
     weight_decay: float = 1e-4
     energy_weight: float = 100.0

@@ -35,10 +35,14 @@ class Schedule:
         """Grows with the way done, because total energies mean little before forces are right; a
         constant of its own in the last part.
         """
-        done = self.done(step, elapsed)
-        if self.fit.final_share and done >= 1.0 - self.fit.final_share:
+        if self.final(step, elapsed):
             return self.fit.final_energy_weight
-        return self.fit.energy_weight * done**self.fit.energy_ramp
+        return self.fit.energy_weight * self.done(step, elapsed) ** self.fit.energy_ramp
+
+    def final(self, step: int, elapsed: float) -> bool:
+        """Whether this is the last part, ``final_share`` of the way."""
+        share = self.fit.final_share
+        return share > 0.0 and self.done(step, elapsed) >= 1.0 - share
 
     def sampled(self, step: int, elapsed: float) -> bool:
         """Whether one frame per centre is drawn, and not all averaged."""

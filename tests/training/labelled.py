@@ -19,7 +19,7 @@ OPTIONS = {
         "radial_waves": 8,
         "normalization": "layer",
     },
-    "fit": {"steps": 60, "learning_rate": "3e-3", "warmup_steps": 5, "ema_decay": 0.8},
+    "fit": {"steps": 60, "learning_rate": "1e-2", "warmup_steps": 5, "ema_decay": 0.8},
 }
 _REST = np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]])
 

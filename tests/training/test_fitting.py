@@ -161,8 +161,15 @@ def train_in_processes(folder, path, out, count):
 
 
 @pytest.mark.slow
-def test_two_processes_train_like_one(folder, tmp_path):
-    fit = {"batch_size": 3, "validate_every": 1, "sampled_share": 0.6, "learning_rate": 3e-4}
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_two_processes_train_like_one(folder, tmp_path, optimizer):
+    fit = {
+        "optimizer": optimizer,
+        "batch_size": 3,
+        "validate_every": 1,
+        "sampled_share": 0.6,
+        "learning_rate": 3e-4,
+    }
     path = options_file(tmp_path, "shared", SOLID, **fit)
     logs = []
     for count in (1, 2):
@@ -232,7 +239,8 @@ def test_killed_and_resumed_is_uninterrupted(folder, tmp_path):
 
 
 def test_training_goes_on_from_a_model_file(folder, tmp_path):
-    first = training(folder, tmp_path / "first", SOLID, steps=30)
+    quick = {"optimizer": "adamw", "learning_rate": 3e-3}  # Muon is slow in the first 30 steps
+    first = training(folder, tmp_path / "first", SOLID, steps=30, **quick)
     model = first.run()
     errors = first.errors(first.split.test)
     shifted = [atoms.copy() for atoms in ase.io.read(folder / "solid.xyz", ":")]
@@ -285,6 +293,28 @@ def test_bfloat16_is_near_float32(folder, tmp_path):
     ]
     assert values[0] != values[1]
     assert values[1] == pytest.approx(values[0], rel=0.05)
+
+
+def test_muon_takes_long_steps_along_small_gradients(folder, tmp_path):
+    """In matrices between hidden layers; all else moves as under AdamW."""
+    moved, gradient = {}, {}
+    name = "layers.0.transformer.0.mlp.w_in.weight"
+    for optimizer in ("adamw", "muon"):
+        options = {"optimizer": optimizer, "warmup_steps": 1, "weight_decay": 1e-12}
+        run = training(folder, tmp_path / optimizer, SOLID, **options)
+        before = {key: p.detach().clone() for key, p in run.network.named_parameters()}
+        run._one_step()
+        after = dict(run.network.named_parameters())
+        moved[optimizer] = {key: (after[key] - p).detach() for key, p in before.items()}
+        gradient[optimizer] = after[name].grad
+    step = torch.linalg.svdvals(moved["muon"][name])
+    along = torch.linalg.svdvals(gradient["muon"])
+    full = 0.2 * run.options.fit.learning_rate * max(before[name].shape) ** 0.5
+    assert 0.7 < step.max() / full < 1.3
+    assert 0.6 < step[len(step) // 4] / full < 1.3
+    assert along[len(step) // 4] < 0.5 * along.max()
+    for key in ("layers.0.edge_embedder.weight", "layers.0.transformer.0.mlp.w_in.bias"):
+        torch.testing.assert_close(moved["muon"][key], moved["adamw"][key])
 
 
 def test_batches_are_closed_by_atoms():

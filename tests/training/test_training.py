@@ -45,18 +45,19 @@ def test_errors_fall_and_the_model_file_works(folder, tmp_path):
     assert rmse == pytest.approx(errors, rel=1e-3)
 
 
-def test_resumed_training_is_the_same_training(folder, tmp_path):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_resumed_training_is_the_same_training(folder, tmp_path, optimizer):
     whole_folder, parts_folder = tmp_path / "whole", tmp_path / "parts"
     for path in (whole_folder, parts_folder):
         path.mkdir()
-    whole = training(folder, whole_folder, steps=12)
+    whole = training(folder, whole_folder, steps=12, optimizer=optimizer)
     whole.run()
-    first = training(folder, parts_folder, steps=12, max_time=0.0)
+    first = training(folder, parts_folder, steps=12, optimizer=optimizer, max_time=0.0)
     while first.step < 5:
         first._one_step()
     first.folder.mkdir()
     first.save_state()
-    second = training(folder, parts_folder, steps=12)
+    second = training(folder, parts_folder, steps=12, optimizer=optimizer)
     second.resume()
     assert second.step == 5
     second.run()

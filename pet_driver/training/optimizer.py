@@ -1,0 +1,78 @@
+"""The optimizer: AdamW, or Muon for the matrices between hidden layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..errors import PetDriverError
+from .options import FitOptions
+
+_NOT_HIDDEN = ("embedder",)  # lookups of elements, and what the coordinates enter through
+
+
+class Optimizer:
+    """What changes the weights.
+
+    Muon (Jordan et al., kellerjordan.github.io/posts/muon) makes the steps of a matrix orthogonal,
+    here with a length like AdamW's (arXiv 2502.16982), so that both take the same learning rate. It
+    is made for matrices from one hidden layer to another; all else is AdamW's.
+
+    :raises PetDriverError: if this torch has no Muon
+    """
+
+    def __init__(self, network: torch.nn.Module, fit: FitOptions) -> None:
+        self.rate = fit.learning_rate
+        decay = fit.weight_decay
+        named = dict(network.named_parameters())
+        hidden = [p for name, p in named.items() if _is_hidden(name, p)]
+        if fit.optimizer == "adamw":
+            self.parts = [torch.optim.AdamW(named.values(), lr=self.rate, weight_decay=decay)]
+            return
+        if not hasattr(torch.optim, "Muon"):
+            raise PetDriverError(
+                f"torch {torch.__version__} has no Muon; install torch 2.9 or later, or set "
+                "fit.optimizer: adamw"
+            )
+        others = [p for name, p in named.items() if not _is_hidden(name, p)]
+        self.parts = [
+            torch.optim.AdamW(others, lr=self.rate, weight_decay=decay),
+            torch.optim.Muon(
+                hidden, lr=self.rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
+            ),
+        ]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def step(self, share: float) -> None:
+        """Change the weights.
+
+        :param share: of the learning rate of the options
+        """
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = self.rate * share
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` takes."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """
+        :raises ValueError: if the state is that of other weights or of another optimizer
+        """
+        for part, found in zip(self.parts, state["parts"], strict=True):
+            part.load_state_dict(found)
+
+
+def _is_hidden(name: str, parameter: torch.nn.Parameter) -> bool:
+    return (
+        parameter.ndim == 2
+        and min(parameter.shape) > 1
+        and not any(word in name for word in _NOT_HIDDEN)
+    )
