@@ -82,6 +82,12 @@ def deviations(comparisons: list[Comparison]) -> dict[str, np.ndarray]:
     return found
 
 
+def energy_offset(comparisons: list[Comparison]) -> float:
+    """Mean error of the energy per atom, eV; zero where there are no energies."""
+    known = [(c.energy[0] - c.energy[1]) / c.atoms for c in comparisons if c.energy is not None]
+    return float(np.mean(known)) if known else 0.0
+
+
 def summary(comparisons: list[Comparison], mean_absolute: bool = False) -> dict[str, float]:
     """Root-mean-square errors by quantity and unit, for covariant outputs also the spread of the
     labels; mean absolute errors too, if asked for.

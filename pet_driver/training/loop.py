@@ -19,7 +19,7 @@ from ..model import PET, FrameRows
 from ..progress import Progress
 from ..symmetry import random_rotations
 from . import pictures
-from .accuracy import Comparison, summary
+from .accuracy import Comparison, energy_offset, summary
 from .baseline import describe_baseline
 from .batches import Batches, grouped
 from .data import Frame, Split, origin_of_data, read_split, species_of
@@ -34,7 +34,7 @@ from .suspicion import suspicions
 from .workers import Workers
 
 _ATOMS_TO_VALIDATE = 400  # at a time
-_SHOWN = 40  # training frames whose errors go onto the card: as many as are held out, about
+_SHOWN = 40  # about as many training frames as are held out
 
 
 class Training:
@@ -137,6 +137,8 @@ class Training:
                     log.write(row, progress)
         if first:
             self.save_state()
+        if fit.baseline == "new":
+            self._take_up_offset()
         return self._write_model()
 
     def _one_step(self, elapsed: float = 0.0) -> float:
@@ -291,9 +293,22 @@ class Training:
                 "give another output"
             ) from error
 
+    def _take_up_offset(self) -> None:
+        """Into the baseline goes what all energies per atom are off by: weights that still move
+        leave more of it than of other errors.
+        """
+        offset = energy_offset(self.comparisons(self._shown()))
+        baseline = [energy - offset for energy in self.scales.baseline]
+        self.scales = dataclasses.replace(self.scales, baseline=baseline)
+        self.batches.scales = self.scales
+
+    def _shown(self) -> list[Frame]:
+        """Training frames whose errors go onto the card."""
+        return self.split.training[:: max(len(self.split.training) // _SHOWN, 1)]
+
     def _write_model(self) -> Path:
         parts = {
-            "training": self.split.training[:: max(len(self.split.training) // _SHOWN, 1)],
+            "training": self._shown(),
             "validation": self.split.validation,
             "test": self.split.test,
         }

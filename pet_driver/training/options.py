@@ -66,7 +66,7 @@ class FitOptions:
     ``precision: bfloat16`` runs the network under autocast. ``optimizer``: Muon for the matrices
     between hidden layers, AdamW for all else; or AdamW for all. ``patience``: stop after so many
     validations without a better one. ``start_from``: begin with the weights of a model file or of a
-    shipped model; ``baseline: keep`` takes its energies per element too.
+    shipped model; ``baseline: keep`` takes its energies per element too, and leaves them.
     """
 
     steps: int = 10_000

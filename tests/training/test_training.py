@@ -45,6 +45,13 @@ def test_errors_fall_and_the_model_file_works(folder, tmp_path):
     assert rmse == pytest.approx(errors, rel=1e-3)
 
 
+def test_the_baseline_takes_up_the_mean_error(folder, tmp_path):
+    run = training(folder, tmp_path, steps=5, baseline="new")
+    run.run()
+    errors = [(c.energy[0] - c.energy[1]) / c.atoms for c in run.comparisons(run.split.training)]
+    assert abs(np.mean(errors)) < 1e-6 < np.std(errors)
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_resumed_training_is_the_same_training(folder, tmp_path, optimizer):
     whole_folder, parts_folder = tmp_path / "whole", tmp_path / "parts"
