@@ -1,6 +1,7 @@
 """What frames and message passing give, with the same data and the same time for all.
 
-python benchmarks/ablation.py OPTIONS.yaml --data-folder FOLDER --minutes 30 [--only NAME ...]
+python benchmarks/ablation.py benchmarks/ablation.yaml --data-folder FOLDER --minutes 30 [--only
+NAME ...]
 
 Trains variants of the options one after the other and prints a table: plain PET (turned at random),
 scope layer, scope layer one layer deep, scope layer with AdamW instead of Muon; then 1, 2 and 3

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from trajectories import read_thermo
+from lammps_example import run_example
 
-ROOT = Path(__file__).resolve().parent.parent
-BIN = Path(sys.executable).parent
 N_ATOMS = 192
 NANOSECONDS_PER_STEP = 0.5e-6
 
@@ -31,28 +26,10 @@ def run_lammps(
         the last positions in ``final.data``
     :param data: where to start; None: the structure of the example
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    script = ROOT / "lammps_examples" / "water_nvt" / "in.lmp"
-    command = [BIN / "mpiexec", "-n", "2", BIN / "pet-lmp", "-in", script]
-    command += ["-var", "steps", str(steps), "-var", "dtype", dtype, "-var", "ensemble", ensemble]
-    command += ["-var", "every", str(every)]
+    variables = {"steps": steps, "dtype": dtype, "ensemble": ensemble, "every": every}
     if data is not None:
-        command += ["-var", "data", str(data.resolve())]
-    lines = []
-    with subprocess.Popen(
-        [str(word) for word in command],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        for line in process.stdout:
-            lines.append(line)
-            if re.match(r"\s*(Step|\d+)\s|pair_style pet|pet-lmp|Loop", line):
-                print(line.rstrip(), flush=True)
-    if process.returncode:
-        sys.exit(f"pet-lmp ended with code {process.returncode}:\n{''.join(lines[-20:])}")
-    return read_thermo("".join(lines))
+        variables["data"] = data.resolve()
+    return run_example("water_nvt", folder, variables)
 
 
 def molecules_are_whole(atoms: Atoms) -> bool:

@@ -1,0 +1,97 @@
+"""Diamond silicon with the model `silicon`: lattice constant, elastic constants, constant pressure.
+
+python benchmarks/silicon.py [--steps 20000] [--model MODEL]
+
+The stress is strained by finite differences, atoms relaxed in the sheared cell. `--steps` are those
+of lammps_examples/silicon_npt, 1 fs each, on two ranks (0: none).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms, units
+from ase.build import bulk
+from ase.optimize import BFGS
+from lammps_example import run_example
+
+from pet_driver.engines.ase import PETCalculator
+
+STRAIN = 0.005
+N_ATOMS = 64
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--model", default="silicon", help="for the constants (default: silicon)")
+    parser.add_argument("--output", type=Path, default=Path("silicon_output"))
+    options = parser.parse_args()
+    crystal = relaxed(PETCalculator(options.model, dtype="float64"))
+    print(f"lattice constant {crystal.cell[0, 0]:.4f} Å")
+    for name, value in elastic_constants(crystal).items():
+        print(f"{name} {value:.0f} GPa")
+    if options.steps:
+        print("\n".join(constant_pressure(options.output, options.steps)))
+
+
+def relaxed(calculator: PETCalculator) -> Atoms:
+    """The cubic cell of least energy, 8 atoms."""
+    crystal = bulk("Si", cubic=True)
+    crystal.calc = calculator
+    for _ in range(20):
+        pressure = -crystal.get_stress()[:3].mean()
+        if abs(pressure) < 1e-7:
+            break
+        # Newton's method with a bulk modulus of 95 GPa
+        crystal.set_cell(crystal.cell * (1 + pressure / (3 * 95 * units.GPa)), scale_atoms=True)
+    return crystal
+
+
+def elastic_constants(crystal: Atoms) -> dict[str, float]:
+    """Of a cubic crystal, GPa."""
+    stretch = np.diag([STRAIN, 0.0, 0.0])
+    shear = np.array([[0.0, STRAIN / 2, 0.0], [STRAIN / 2, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    stretched = stress_slope(crystal, stretch)
+    return {
+        "C11": stretched[0],
+        "C12": 0.5 * (stretched[1] + stretched[2]),
+        "C44": stress_slope(crystal, shear)[5],
+    }
+
+
+def stress_slope(crystal: Atoms, strain: np.ndarray) -> np.ndarray:
+    """Change of the stress (xx, yy, zz, yz, xz, xy) with a strain of 1, GPa."""
+    stresses = []
+    for sign in (1.0, -1.0):
+        strained = crystal.copy()
+        strained.calc = crystal.calc
+        strained.set_cell(strained.cell @ (np.eye(3) + sign * strain), scale_atoms=True)
+        BFGS(strained, logfile=None).run(fmax=1e-4, steps=100)
+        stresses.append(strained.get_stress() / units.GPa)
+    return (stresses[0] - stresses[1]) / (2.0 * STRAIN)
+
+
+def constant_pressure(folder: Path, steps: int) -> list[str]:
+    """300 K, 1 bar; the first fifth is left out of the averages."""
+    thermo = run_example("silicon_npt", folder, {"steps": steps})
+    kept = slice(len(thermo["Step"]) // 5, None)
+    edge = np.stack([thermo[name][kept] for name in ("Lx", "Ly", "Lz")]) / 2.0
+    picoseconds = 1e-3 * thermo["Step"]
+    drift = np.polyfit(picoseconds[kept], thermo["Econserve"][kept], 1)[0]
+    temperature, pressure = thermo["Temp"][kept], thermo["Press"][kept]
+    return [
+        f"{steps} steps at 300 K and 1 bar, {thermo['ms_per_step']:.0f} ms/step",
+        f"temperature {temperature.mean():.1f} ± {temperature.std():.1f} K",
+        f"pressure {pressure.mean():.0f} ± {pressure.std():.0f} bar",
+        f"lattice constants {' '.join(f'{x:.4f}' for x in edge.mean(1))} Å",
+        f"conserved quantity: {1e6 * drift / N_ATOMS:.0f} meV/atom/ns",
+    ]
+
+
+if __name__ == "__main__":
+    main()
