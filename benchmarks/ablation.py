@@ -46,7 +46,10 @@ def variants(depth: int) -> dict[str, dict[str, dict]]:
         "plain": {"model": {"scope": "none"}},
         "layer": {"model": {"scope": "layer"}},
         "layer_1": {"model": {"scope": "layer", "message_layers": 1}},
-        "layer_adamw": {"model": {"scope": "layer"}, "fit": {"optimizer": "adamw"}},
+        "layer_adamw": {
+            "model": {"scope": "layer"},
+            "fit": {"optimizer": "adamw", "learning_rate": 1e-3},
+        },
     }
     for count in (1, 2, 3):
         layers = {"message_layers": count, "attention_layers": depth // count}

@@ -67,7 +67,7 @@ def read_split(folder: Path, options: DataOptions, ranks: dict[str, int] | None 
         return [frame for x in listed for frame in read_frames(folder / x, options, ranks)]
 
     counts = [0 if isinstance(x, str | tuple) else x for x in (options.validation, options.test)]
-    split = split_frames(read(options.file), *counts, options.seed)
+    split = split_frames(read(options.file), *counts, options.seed, options.never_held_out)
     if isinstance(options.validation, str | tuple):
         split.validation = read(options.validation)
     if isinstance(options.test, str | tuple):
@@ -121,11 +121,20 @@ def _frame(
     )
 
 
-def split_frames(frames: list[Frame], validation: int, test: int, seed: int) -> Split:
+def split_frames(
+    frames: list[Frame], validation: int, test: int, seed: int, never_held_out: tuple[int, ...] = ()
+) -> Split:
     """Random split; the same seed gives the same split.
 
-    :raises PetDriverError: if no frame would be left for training
+    :param never_held_out: positions of frames that go to training wherever they were drawn
+    :raises PetDriverError: if no frame would be left for training, or there is no such position
     """
+    if never_held_out and max(never_held_out) >= len(frames):
+        raise PetDriverError(
+            f"data.never_held_out names frame {max(never_held_out)} of {len(frames)}; give "
+            "positions "
+            f"from 0 to {len(frames) - 1}"
+        )
     held = validation + test
     if held >= len(frames):
         raise PetDriverError(
@@ -134,7 +143,8 @@ def split_frames(frames: list[Frame], validation: int, test: int, seed: int) -> 
         )
     order = np.random.default_rng(seed).permutation(len(frames))
     parts = np.split(order, [test, held])
-    chosen = (parts[2], parts[1], parts[0])
+    drawn = [[i for i in part if i not in never_held_out] for part in parts]
+    chosen = ([*drawn[2], *set(never_held_out)], drawn[1], drawn[0])
     return Split(*([frames[i] for i in sorted(part)] for part in chosen))
 
 

@@ -16,9 +16,11 @@ class DataOptions:
 
     ``file``: one extxyz file or a list of them, relative to the options file or to the folder given
     on the command line. ``validation`` and ``test``: numbers of frames, drawn with ``seed``, or
-    files of their own. Labels are found under the keys; ``stress_key`` and ``property_keys`` (name
-    of a covariant output of the model: key) only where there are such labels. ``may_lack`` names
-    labels that some frames do without: energy, forces, stress, or a covariant output.
+    files of their own; ``never_held_out``: positions of frames (from 0, all files counted through)
+    that are trained on even if drawn, such as the only one with some kind of molecule. Labels are
+    found under the keys; ``stress_key`` and ``property_keys`` (name of a covariant output of the
+    model: key) only where there are such labels. ``may_lack`` names labels that some frames do
+    without: energy, forces, stress, or a covariant output.
 
     Units: ``forces_unit`` and ``stress_unit`` follow from the energy and the length where not
     given. A stress is positive under tension (ASE, eV/angstrom^3); ``stress_kind: virial`` means
@@ -43,6 +45,7 @@ class DataOptions:
     may_lack: tuple[str, ...] = ()
     validation: int | str | tuple[str, ...] = 40
     test: int | str | tuple[str, ...] = 40
+    never_held_out: tuple[int, ...] = ()
     seed: int = 0
 
 

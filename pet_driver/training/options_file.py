@@ -106,6 +106,8 @@ def _value(field: dataclasses.Field, value: object, name: str) -> object:
         return (value,)
     if field.name in _FILES and isinstance(value, str | list):
         return _texts(value, name)
+    if field.name == "never_held_out":
+        return _positions(value, name)
     if field.name in _NAMES:
         if not isinstance(value, dict) or not all(isinstance(x, str) for x in value.values()):
             raise PetDriverError(f"{name} is {value!r}; write lines of output: text there")
@@ -145,6 +147,15 @@ def _texts(value: str | list, name: str) -> str | tuple[str, ...]:
     if not value or not all(isinstance(x, str) for x in value):
         raise PetDriverError(f"{name} is {value!r}; it must be a list of texts")
     return tuple(value)
+
+
+def _positions(value: object, name: str) -> tuple[int, ...]:
+    listed = value if isinstance(value, list) else [value]
+    if not all(isinstance(x, int) and not isinstance(x, bool) and x >= 0 for x in listed):
+        raise PetDriverError(
+            f"{name} is {value!r}; it must be a list of positions of frames, from 0"
+        )
+    return tuple(listed)
 
 
 def _at_least(least: int, value: float, name: str) -> float:

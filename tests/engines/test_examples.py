@@ -135,3 +135,15 @@ def test_path_integral_water_runs(tmp_path):
     assert len(table) == 4
     # One structure for all beads at the start: the classical kinetic energy, 3/2 N kT.
     assert table[0, 5] == pytest.approx(1.5 * 192 * 8.617333e-5 * 300.0, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_silicon_is_stable_at_constant_pressure(tmp_path):
+    table = run_example("silicon_npt", tmp_path, 2, "-var", "steps", "2000")
+    settled = table[len(table) // 2 :]
+    temperature, volume, conserved = settled[:, 1], settled[:, 4], settled[:, 8]
+    assert 250 < temperature.mean() < 350
+    assert np.ptp(volume) > 1
+    assert volume.mean() == pytest.approx(table[0, 4], rel=0.03)
+    slope = np.polyfit(np.linspace(0.0, 1.0, len(conserved)), conserved, 1)[0]
+    assert abs(slope) < 0.2

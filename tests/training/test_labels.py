@@ -84,6 +84,20 @@ def test_several_files_and_given_sets(tmp_path):
     assert split.indices()["training"] == {"a.xyz": [0, 1, 2, 3], "b.xyz": [0, 1]}
 
 
+def test_some_frames_are_never_held_out(tmp_path):
+    written(tmp_path / "data.xyz", molecules(9))
+    before = read_split(tmp_path, DataOptions("data.xyz", validation=2, test=3, seed=5)).indices()
+    kept = (before["test"][0], before["validation"][1], before["training"][0])
+    options = DataOptions("data.xyz", validation=2, test=3, seed=5, never_held_out=kept)
+    after = read_split(tmp_path, options).indices()
+    assert after["test"] == before["test"][1:]
+    assert after["validation"] == before["validation"][:1]
+    assert after["training"] == sorted([*before["training"], *kept[:2]])
+    options = DataOptions("data.xyz", validation=2, test=3, never_held_out=(9,))
+    with pytest.raises(PetDriverError, match="names frame 9 of 9"):
+        read_split(tmp_path, options)
+
+
 def test_baseline_of_one_composition_explains_it(tmp_path):
     """H2O alone: the counts have rank one."""
     path = written(tmp_path / "data.xyz", molecules(6))

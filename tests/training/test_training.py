@@ -100,6 +100,10 @@ def test_resumed_training_is_the_same_training(folder, tmp_path, optimizer):
             {"data": {"file": "data.xyz", "property_keys": {"mu": "mu"}}},
             "add it to model",
         ),
+        (
+            {"data": {"file": "data.xyz", "never_held_out": ["last"]}},
+            "must be a list of positions",
+        ),
         ({"data": {"file": ["data.xyz", "b.xyz"]}}, "there is no data file"),
         ({"fit": {"schedule": "time"}}, "fit.max_time must be given"),
         ({"fit": {"force_loss": "l1"}}, "fit.force_loss is 'l1'; it must be one of huber, mse"),
