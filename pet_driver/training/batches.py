@@ -115,24 +115,3 @@ def _turn(batch: Batch, target: Target, rotations: Tensor) -> None:
 
 def _times(matrices: Tensor, vectors: Tensor) -> Tensor:
     return (matrices @ vectors[..., None]).squeeze(-1)
-
-
-def grouped(sizes: list[int], count: int, atoms: int | None) -> list[list[int]]:
-    """Positions in a list of structures, batch by batch.
-
-    :param sizes: numbers of atoms
-    :param count: structures in a batch, where `atoms` is None
-    :param atoms: a batch is closed when another structure would take it beyond so many atoms
-    """
-    batches: list[list[int]] = []
-    held = 0
-    for position, size in enumerate(sizes):
-        full = len(batches[-1]) >= count if batches and atoms is None else False
-        if batches and atoms is not None:
-            full = held + size > atoms
-        if not batches or full:
-            batches.append([])
-            held = 0
-        batches[-1].append(position)
-        held += size
-    return batches

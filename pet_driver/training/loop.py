@@ -12,22 +12,23 @@ import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..checkpoint import Checkpoint, save_checkpoint
+from ..checkpoint import Checkpoint
 from ..devices import choose_device
 from ..errors import PetDriverError
 from ..model import PET, FrameRows
 from ..progress import Progress
 from ..symmetry import random_rotations
-from . import pictures
 from .accuracy import Comparison, energy_offset, summary
 from .baseline import describe_baseline
-from .batches import Batches, grouped
+from .batches import Batches
 from .data import Frame, Split, origin_of_data, read_split, species_of
 from .estimates import compare_batch
-from .log import Log, read_log
+from .log import Log
 from .loss import Counts, loss, predict
 from .optimizer import Optimizer
 from .options import TrainingOptions
+from .order import Order, grouped
+from .results import write_results
 from .schedule import Schedule
 from .start import begin, hyperparameters, load_origin, shifted_baseline, some_of_all_species
 from .suspicion import suspicions
@@ -73,8 +74,8 @@ class Training:
         self.optimizer = Optimizer(self.network, fit)
         self.schedule = Schedule(fit)
         self.rotate = self.hyper.scope == "none" if fit.rotate is None else fit.rotate
-        self.shuffle = torch.Generator().manual_seed(fit.seed)
-        self.queue: list[list[int]] = []
+        sizes = [len(frame.system) for frame in self.split.training]
+        self.order = Order(sizes, fit.batch_size, fit.batch_atoms, fit.seed)
         self.step, self.seen, self.elapsed = 0, 0, 0.0
         self.best, self.worse = math.inf, 0
         if self.workers.first:
@@ -147,7 +148,7 @@ class Training:
         :return: the loss
         """
         rate = self.schedule.rate(self.step, self.elapsed)
-        frames = [self.split.training[i] for i in self._next_indices()]
+        frames = [self.split.training[i] for i in self.order.next()]
         self.optimizer.zero_grad()
         value = self._gradients(frames)
         clock = elapsed if self.workers.first else 0.0
@@ -202,17 +203,6 @@ class Training:
 
         return draw
 
-    def _next_indices(self) -> list[int]:
-        if not self.queue:
-            fit, order = (
-                self.options.fit,
-                torch.randperm(len(self.split.training), generator=self.shuffle).tolist(),
-            )
-            sizes = [len(self.split.training[i].system) for i in order]
-            batches = grouped(sizes, fit.batch_size, fit.batch_atoms)
-            self.queue = [[order[k] for k in batch] for batch in batches]
-        return self.queue.pop(0)
-
     def _impatient(self, row: dict[str, float]) -> bool:
         """Whether the errors have not fallen for too long; the same on every process."""
         key = next((k for k in row if k.startswith("force_rmse")), None)
@@ -260,7 +250,7 @@ class Training:
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "shuffle": self.shuffle.get_state(),
+            **self.order.state(),
             "baseline": list(self.scales.baseline),
             **{name: getattr(self, name) for name in _STANDING},
         }
@@ -280,7 +270,7 @@ class Training:
             state = torch.load(path, map_location=self.device, weights_only=True)
             for name in ("network", "average", "optimizer"):
                 getattr(self, name).load_state_dict(state[name])
-            self.shuffle.set_state(state["shuffle"].cpu())
+            self.order.restore(state)
             for name in _STANDING:
                 setattr(self, name, state[name])
             self.scales = dataclasses.replace(self.scales, baseline=state["baseline"])
@@ -313,13 +303,12 @@ class Training:
             "test": self.split.test,
         }
         found = {part: self.comparisons(frames) for part, frames in parts.items() if frames}
-        path = self.folder / f"{self.options.name}.safetensors"
         if self.workers.first:
-            self._save(path, {part: summary(some, True) for part, some in found.items()})
-            self._draw(found)
-        return path
+            write_results(self.folder, self._checkpoint(), found)
+        return self.folder / f"{self.options.name}.safetensors"
 
-    def _save(self, path: Path, errors: dict[str, dict[str, float]]) -> None:
+    def _checkpoint(self) -> Checkpoint:
+        """The averaged weights, described but for their errors."""
         options = self.options
         card = {
             **options.card,
@@ -329,32 +318,18 @@ class Training:
             "hours": round(self.elapsed / 3600.0, 3),
             "device": f"{self.device}, {self.workers.size} processes",
             "baseline_eV": describe_baseline(self.scales.baseline, self.hyper.species),
-            "errors": errors,
         }
-        weights = {key: value.detach() for key, value in self.average.module.state_dict().items()}
         given = options.data.property_units
-        save_checkpoint(
-            Checkpoint(
-                self.hyper,
-                weights,
-                self.scales.baseline,
-                self.scales.energy,
-                card,
-                options.name,
-                property_scales=self.scales.properties,
-                property_units={name: given[name] for name in self.scales.ranks if name in given},
-            ),
-            path,
+        return Checkpoint(
+            self.hyper,
+            {key: value.detach() for key, value in self.average.module.state_dict().items()},
+            self.scales.baseline,
+            self.scales.energy,
+            card,
+            options.name,
+            property_scales=self.scales.properties,
+            property_units={name: given[name] for name in self.scales.ranks if name in given},
         )
 
-    def _draw(self, found: dict[str, list[Comparison]]) -> None:
-        if not pictures.can_draw():
-            warnings.warn("no pictures: pip install matplotlib to have them", stacklevel=2)
-            return
-        rows = read_log(self.folder / "log.csv")
-        if rows:
-            pictures.draw_curves(rows, self.folder / "curves.png")
-        pictures.draw_parity(found, self.folder / "parity.png")
 
-
-_STANDING = ("queue", "step", "seen", "elapsed", "best", "worse")
+_STANDING = ("step", "seen", "elapsed", "best", "worse")

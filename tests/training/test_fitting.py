@@ -23,8 +23,8 @@ from pet_driver.cli.main import main
 from pet_driver.potential import Potential
 from pet_driver.symmetry import random_rotations, rotated
 from pet_driver.training import Training, read_options
-from pet_driver.training.batches import grouped
 from pet_driver.training.loss import Counts, loss, predict
+from pet_driver.training.order import Order, grouped
 
 SOLID = {
     "data": {
@@ -320,3 +320,19 @@ def test_muon_takes_long_steps_along_small_gradients(folder, tmp_path):
 def test_batches_are_closed_by_atoms():
     assert grouped([3, 3, 3, 9, 1, 1], 2, None) == [[0, 1], [2, 3], [4, 5]]
     assert grouped([3, 3, 3, 9, 1, 1], 2, 6) == [[0, 1], [2], [3], [4, 5]]
+
+
+def test_order_goes_on_where_another_stood():
+    first, second = (Order([3] * 7, 2, None, seed) for seed in (1, 2))
+    for _ in range(5):
+        first.next()
+    second.restore(first.state())
+    assert [second.next() for _ in range(9)] == [first.next() for _ in range(9)]
+
+
+def test_order_of_fewer_structures_begins_an_epoch():
+    """Data that shrank between two runs of one training."""
+    more, fewer = Order([3] * 7, 2, None, 1), Order([3] * 5, 2, None, 1)
+    more.next()
+    fewer.restore(more.state())
+    assert sorted(i for _ in range(3) for i in fewer.next()) == [0, 1, 2, 3, 4]
