@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -190,7 +191,7 @@ class Training:
         value.backward()
         return value.item()
 
-    def _drawing(self, atoms: int, first: int, count: int):  # noqa: ANN202
+    def _drawing(self, atoms: int, first: int, count: int) -> Callable[[FrameRows], FrameRows]:
         """Draws one frame of each centre; the same ones however a batch is shared.
 
         :param atoms: of the whole batch; first, count: those of this process
