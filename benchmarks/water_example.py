@@ -33,9 +33,12 @@ def run_lammps(
 
 
 def molecules_are_whole(atoms: Atoms) -> bool:
-    distances = atoms.get_all_distances(mic=True)
-    bonds = distances[np.ix_(atoms.numbers == 8, atoms.numbers == 1)] < 1.4
-    return bool((bonds.sum(1) == 2).all())
+    """Whether each O is the nearest one of exactly two H, and no bond is longer than 1.4 Å; a
+    hydrogen bond may be that short for a moment.
+    """
+    distances = atoms.get_all_distances(mic=True)[np.ix_(atoms.numbers == 1, atoms.numbers == 8)]
+    hydrogens = np.bincount(distances.argmin(1), minlength=distances.shape[1])
+    return bool((hydrogens == 2).all() and distances.min(1).max() < 1.4)
 
 
 def drift_per_ns(thermo: dict[str, np.ndarray | float]) -> float:
