@@ -50,10 +50,7 @@ def grouped(sizes: list[int], count: int, atoms: int | None) -> list[list[int]]:
     batches: list[list[int]] = []
     held = 0
     for position, size in enumerate(sizes):
-        full = len(batches[-1]) >= count if batches and atoms is None else False
-        if batches and atoms is not None:
-            full = held + size > atoms
-        if not batches or full:
+        if not batches or (len(batches[-1]) >= count if atoms is None else held + size > atoms):
             batches.append([])
             held = 0
         batches[-1].append(position)

@@ -139,7 +139,7 @@ def test_path_integral_water_runs(tmp_path):
 
 @pytest.mark.slow
 def test_silicon_is_stable_at_constant_pressure(tmp_path):
-    table = run_example("silicon_npt", tmp_path, 2, "-var", "steps", "1000")
+    table = run_example("silicon_npt", tmp_path, 2, "-var", "steps", "2000")
     settled = table[len(table) // 2 :]
     temperature, volume, conserved = settled[:, 1], settled[:, 4], settled[:, 8]
     assert 250 < temperature.mean() < 350
