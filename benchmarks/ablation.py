@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from pet_driver.checkpoint import load_checkpoint
+from pet_driver.files.checkpoint import load_checkpoint
 
 
 def main() -> None:

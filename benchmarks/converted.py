@@ -133,8 +133,8 @@ def prepare(chosen: argparse.Namespace) -> None:
     if not chosen.metatrain:
         sys.exit("give --metatrain PYTHON, an interpreter that has metatrain")
     subprocess.run([chosen.metatrain, __file__, "write", "--folder", chosen.folder], check=True)
-    from pet_driver.checkpoint import save_checkpoint
-    from pet_driver.conversion import convert
+    from pet_driver.files.checkpoint import save_checkpoint
+    from pet_driver.files.conversion import convert
 
     for name in SHAPES:
         with warnings.catch_warnings():
@@ -149,7 +149,7 @@ def write_for_kokkos(source: Path, path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from pet_driver.conversion.pickled import read_pickled
+    from pet_driver.files.pickled import read_pickled
 
     content = read_pickled(source)
     hypers, weights = content["model_data"]["model_hypers"], content["model_state_dict"]
@@ -237,7 +237,7 @@ def calculator(chosen: argparse.Namespace):  # noqa: ANN201 (of three packages)
 
         return KokkosCalculator(str(path.with_name(f"{path.name}-kokkos")))
     from pet_driver.engines.ase import PETCalculator
-    from pet_driver.potential import load_model as load
+    from pet_driver.evaluation.potential import load_model as load
 
     if chosen.scope == "direct":
         return PETCalculator(load(f"{path}.safetensors", scope="none").direct())

@@ -21,9 +21,9 @@ from trajectories import pair_distribution, read_dump
 from water_example import N_ATOMS, drift_per_ns, molecules_are_whole, run_lammps
 
 from pet_driver import Potential, load_model
-from pet_driver.checkpoint import load_checkpoint
-from pet_driver.progress import Progress
-from pet_driver.symmetry import in_orientations, random_rotations
+from pet_driver.evaluation.rotation_error import in_orientations, random_rotations
+from pet_driver.files.checkpoint import load_checkpoint
+from pet_driver.runtime.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "demo_output"

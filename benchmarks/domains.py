@@ -24,8 +24,8 @@ from ase import Atoms
 from ase.io.lammpsdata import write_lammps_data
 from make_water_box import length, thermal_water
 
-from pet_driver.checkpoint import load_checkpoint
-from pet_driver.progress import Progress
+from pet_driver.files.checkpoint import load_checkpoint
+from pet_driver.runtime.progress import Progress
 
 BIN = Path(sys.executable).parent
 # molecules a side of the cube, and how often it is repeated

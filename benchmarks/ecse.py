@@ -25,17 +25,13 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io.lammpsdata import read_lammps_data
 
-from pet_driver.checkpoint import load_checkpoint, random_checkpoint
-from pet_driver.model import (
-    FrameHyperparameters,
-    Hyperparameters,
-    environment_frames,
-    pooled_frames,
-)
-from pet_driver.potential import Potential
-from pet_driver.progress import Progress
-from pet_driver.structure import Batch, System
-from pet_driver.symmetry import random_rotations, rotated
+from pet_driver.evaluation.potential import Potential
+from pet_driver.evaluation.rotation_error import random_rotations, rotated
+from pet_driver.files.checkpoint import load_checkpoint, random_checkpoint
+from pet_driver.frames import FrameConstants, environment_frames, pooled_frames
+from pet_driver.graph import Batch, System
+from pet_driver.model import Hyperparameters
+from pet_driver.runtime.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
 SPECIES = (1, 6, 8, 11, 14, 17, 29)
@@ -291,7 +287,7 @@ def size_consistency() -> None:
 
 
 def potential_of(
-    scope: str, dtype: str = "float32", frames: FrameHyperparameters = DEFAULT.frames
+    scope: str, dtype: str = "float32", frames: FrameConstants = DEFAULT.frames
 ) -> Potential:
     hyper = replace(DEFAULT, frames=frames, properties=(("dipole", 1),))
     return Potential(random_checkpoint(hyper), dtype=dtype, scope=scope)

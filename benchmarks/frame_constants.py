@@ -22,10 +22,10 @@ from ase.io.lammpsdata import read_lammps_data
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 
-from pet_driver.checkpoint import Checkpoint, load_checkpoint
 from pet_driver.engines.ase import PETCalculator
-from pet_driver.potential import Potential
-from pet_driver.progress import Progress
+from pet_driver.evaluation.potential import Potential
+from pet_driver.files.checkpoint import Checkpoint, load_checkpoint
+from pet_driver.runtime.progress import Progress
 
 WATER = Path(__file__).resolve().parent.parent / "lammps_examples" / "water_nvt" / "water.data"
 TIME_STEP = 0.5 * units.fs

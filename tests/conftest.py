@@ -13,8 +13,8 @@ from ase import Atoms
 from ase.io.lammpsdata import read_lammps_data
 
 from helpers import MODERN, PAPER, ROOT
-from pet_driver.checkpoint import Checkpoint, random_checkpoint, save_checkpoint
-from pet_driver.potential import Potential
+from pet_driver.evaluation.potential import Potential
+from pet_driver.files.checkpoint import Checkpoint, random_checkpoint, save_checkpoint
 
 
 @pytest.fixture(scope="session")

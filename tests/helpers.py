@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pet_driver.model import FrameHyperparameters, Hyperparameters
-from pet_driver.symmetry import rotated
+from pet_driver.evaluation.rotation_error import rotated
+from pet_driver.frames import FrameConstants
+from pet_driver.model import Hyperparameters
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -26,12 +27,12 @@ MODERN = Hyperparameters(
     heads=2,
     radial_waves=4,
     # Gentle pruning, as in the shipped models: molecular dynamics must not fall over a tie.
-    frames=FrameHyperparameters(pruning_fraction=0.6, pruning_width=0.4, pruning_rounds=1),
+    frames=FrameConstants(pruning_fraction=0.6, pruning_width=0.4, pruning_rounds=1),
 )
 # As MODERN, but only near neighbors are the first axis of a frame: the frames of the model `water`.
 NEAREST = replace(
     MODERN,
-    frames=FrameHyperparameters(
+    frames=FrameConstants(
         margin=0.8, axis_margin=0.5, pruning_fraction=0.3, pruning_width=0.7, pruning_rounds=1
     ),
 )

@@ -13,11 +13,11 @@ from ase.build import bulk
 from scipy.spatial.transform import Rotation
 
 from helpers import FOREIGN, FOREIGN_PAPER, worst_change
-from pet_driver.checkpoint import random_checkpoint
 from pet_driver.engines.ase import PETCalculator
 from pet_driver.errors import PetDriverError
+from pet_driver.evaluation.potential import Potential
+from pet_driver.files.checkpoint import random_checkpoint
 from pet_driver.model import Hyperparameters, adaptive_cutoffs
-from pet_driver.potential import Potential
 
 SCOPES = ("none", "layer", "atom", "structure")
 FOREIGN_MODELS = {"modern": FOREIGN, "paper": FOREIGN_PAPER}

@@ -11,11 +11,11 @@ from scipy.spatial.transform import Rotation
 
 from helpers import MODERN, PAPER
 from pet_driver import PetDriverError
-from pet_driver.checkpoint import load_checkpoint, random_checkpoint, save_checkpoint
 from pet_driver.cli.main import main
 from pet_driver.engines.ase import PETCalculator
-from pet_driver.potential import Potential
-from pet_driver.symmetry import rotated
+from pet_driver.evaluation.potential import Potential
+from pet_driver.evaluation.rotation_error import rotated
+from pet_driver.files.checkpoint import load_checkpoint, random_checkpoint, save_checkpoint
 
 PROPERTIES = (("dipole", 1), ("polarizability", 2))
 ROTATIONS = Rotation.random(5, random_state=11).as_matrix()

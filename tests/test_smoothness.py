@@ -14,12 +14,12 @@ from ase import Atoms
 from scipy.spatial.transform import Rotation
 
 from helpers import MODERN, NEAREST
-from pet_driver.checkpoint import random_checkpoint
-from pet_driver.model import FrameHyperparameters
-from pet_driver.potential import Potential
-from pet_driver.symmetry import rotated
+from pet_driver.evaluation.potential import Potential
+from pet_driver.evaluation.rotation_error import rotated
+from pet_driver.files.checkpoint import random_checkpoint
+from pet_driver.frames import FrameConstants
 
-SHARP = replace(MODERN, frames=FrameHyperparameters())  # the paper's pruning
+SHARP = replace(MODERN, frames=FrameConstants())  # the paper's pruning
 
 
 def along(angle, length):

@@ -16,8 +16,8 @@ from .model_options import add_model_options, load, read_structures
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ..potential import Potential
-    from ..symmetry import Orientations
+    from ..evaluation.potential import Potential
+    from ..evaluation.rotation_error import Orientations
 
 # Steps of the finite differences, angstrom: larger where energies are rounded.
 _STEPS = {"float32": 1e-2, "float64": 1e-4}
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 def self_test(potential: Potential, atoms: Atoms) -> int:
     """Print each check with its figure; 0 if all hold, 1 otherwise."""
-    from ..symmetry import in_orientations, random_rotations
+    from ..evaluation.rotation_error import in_orientations, random_rotations
 
     single = potential.dtype == "float32"
     prediction = potential.compute(atoms)
@@ -115,9 +115,9 @@ def _slope_error(potential: Potential, atoms: Atoms, forces: np.ndarray) -> floa
 
 def report(options: argparse.Namespace, atoms: Atoms) -> None:
     """Errors under rotation and cost of the plain model, of averages and of the exact scope."""
-    from ..potential import load_model
-    from ..progress import Progress
-    from ..symmetry import in_orientations, random_rotations
+    from ..evaluation.potential import load_model
+    from ..evaluation.rotation_error import in_orientations, random_rotations
+    from ..runtime.progress import Progress
 
     if options.scope == "none":
         raise PetDriverError("--symmetry compares plain PET with an exact scope; drop --scope none")

@@ -35,8 +35,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..checkpoint import save_checkpoint
-    from ..conversion import convert
+    from ..files.checkpoint import save_checkpoint
+    from ..files.conversion import convert
 
     output = options.output or Path(f"{options.source.stem}.safetensors")
     if output.suffix != ".safetensors":

@@ -12,8 +12,8 @@ from .model_options import add_model_options, load, read_structures
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ..potential import Potential
-    from ..prediction import Prediction
+    from ..evaluation.potential import Potential
+    from ..evaluation.prediction import Prediction
     from ..training.data import Frame
 
 
@@ -56,7 +56,7 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..progress import Progress
+    from ..runtime.progress import Progress
 
     _check(options)
     potential = load(options)

@@ -27,9 +27,9 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> None:
     import torch
 
-    from ..checkpoint import find_model
-    from ..engines.lammps_mliap import PetUnified
-    from ..engines.lammps_options import ENERGY_UNITS
+    from ..engines.lammps.mliap import PetUnified
+    from ..engines.lammps.options import ENERGY_UNITS
+    from ..files.checkpoint import find_model
 
     if options.output.suffix not in (".pt", ".pth"):
         raise PetDriverError(

@@ -24,7 +24,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..checkpoint import load_checkpoint, shipped_models
+    from ..files.checkpoint import load_checkpoint, shipped_models
 
     if options.model is None:
         print("\n".join(shipped_models()) or "no models are shipped")

@@ -10,10 +10,10 @@ from ..errors import PetDriverError
 from .model_options import add_model_options, reason
 
 if TYPE_CHECKING:
-    from ..domain import NodePlace
-    from ..engines.ipi import Address
-    from ..engines.ipi_service import Service
-    from ..structure import System
+    from ..engines.ipi.client import Address
+    from ..engines.ipi.service import Service
+    from ..graph import System
+    from ..parallel import NodePlace
 
 
 def add_parser(verbs: argparse._SubParsersAction) -> None:
@@ -74,8 +74,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     import sys
 
-    from ..engines import ipi_pes_path
-    from ..engines.ipi import EXIT_NO_RESULT, Client
+    from ..engines.ipi import ipi_pes_path
+    from ..engines.ipi.client import EXIT_NO_RESULT, Client
 
     if options.pes_path:
         print(ipi_pes_path())
@@ -109,7 +109,7 @@ def _service(options: argparse.Namespace, output: str, device: str, ranks: int =
     """
     :param ranks: number of processes on this machine that share its memory
     """
-    from ..engines.ipi_service import Service
+    from ..engines.ipi.service import Service
 
     return Service(
         options.models,
@@ -143,8 +143,8 @@ def _serve_mpi(options: argparse.Namespace) -> int:
 
     import torch
 
-    from ..devices import device_of_rank
-    from ..engines.ipi_mpi import MpiDriver
+    from ..engines.ipi.mpi import MpiDriver
+    from ..runtime.devices import device_of_rank
 
     def opened(place: NodePlace) -> Service:
         if "OMP_NUM_THREADS" not in os.environ:
@@ -180,7 +180,7 @@ def leave_job(code: int) -> None:
 
 
 def _addresses(options: argparse.Namespace) -> list[Address]:
-    from ..engines.ipi import Address
+    from ..engines.ipi.client import Address
 
     found = [Address(options.prefix + name) for name in options.unix]
     found += [Address(options.prefix + name, shared=True) for name in options.shm]
@@ -195,7 +195,7 @@ def _addresses(options: argparse.Namespace) -> list[Address]:
 def _template(path: Path) -> System:
     import ase.io
 
-    from ..structure import System, check_structure
+    from ..graph import System, check_structure
 
     try:
         # In an MPI job ASE would broadcast, and i-PI takes no part in that.

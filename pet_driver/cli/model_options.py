@@ -11,7 +11,7 @@ from ..errors import PetDriverError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ..potential import Potential
+    from ..evaluation.potential import Potential
 
 
 def add_model_options(
@@ -57,7 +57,7 @@ def add_model_options(
 
 def load(options: argparse.Namespace) -> Potential:
     """The model that the options ask for."""
-    from ..potential import load_model
+    from ..evaluation.potential import load_model
 
     return load_model(
         options.model,

@@ -11,8 +11,9 @@ from ase.calculators.calculator import Calculator, all_changes, all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from ..potential import Potential, Prediction, load_model
-from ..structure import CHARGE_AND_SPIN_KEYS
+from ..evaluation.potential import Potential, load_model
+from ..evaluation.prediction import Prediction
+from ..graph import CHARGE_AND_SPIN_KEYS
 
 
 class PETCalculator(Calculator):

@@ -15,26 +15,6 @@ from torch import Tensor
 _EDGE = 1e-3
 
 
-def smooth_step(u: Tensor) -> Tensor:
-    """Decreasing C-infinity step: 1 for ``u <= -1``, 0 for ``u >= 1`` (arXiv 2305.19302, tanh
-    form).
-
-    ``1/2 + 1/2 tanh(1/(u+1) + 1/(u-1))``, evaluated as a logistic function.
-    """
-    inner = u.clamp(-1.0 + _EDGE, 1.0 - _EDGE)
-    return torch.sigmoid(2.0 * (1.0 / (inner + 1.0) + 1.0 / (inner - 1.0)))
-
-
-def switch_off(x: Tensor, end: Tensor | float, width: Tensor | float) -> Tensor:
-    """1 below ``end - width``, 0 above ``end``: the paper's f_c(x | end, width)."""
-    return smooth_step(2.0 * (x - end + 0.5 * width) / width)
-
-
-def switch_on(x: Tensor, start: Tensor | float, width: Tensor | float) -> Tensor:
-    """0 below ``start``, 1 above ``start + width``: the paper's q_c(x | start, width)."""
-    return smooth_step(-2.0 * (x - start - 0.5 * width) / width)
-
-
 def bump_cutoff(lengths: Tensor, cutoff: Tensor | float, width: float) -> tuple[Tensor, Tensor]:
     """C-infinity cutoff factor ``1/2 (1 + tanh(cot(pi s)))`` with ``s = (r - cutoff + width) /
     width``.

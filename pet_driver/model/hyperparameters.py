@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+from ..frames.constants import FrameConstants
 from .adaptive_cutoff import ADAPTIVE_METHODS
 from .attention import NORMALIZATIONS
 from .cutoffs import CUTOFF_FUNCTIONS
@@ -18,33 +19,6 @@ _CHOICES = {
     "scope": ("layer", "none"),
     "adaptive_method": ADAPTIVE_METHODS,
 }
-
-
-@dataclass(frozen=True)
-class FrameHyperparameters:
-    """Constants of the ECSE frames (arXiv 2305.19302; the names follow the paper's symbols where it
-    has one).
-
-    ``margin`` is the paper's Delta of the radial switches (angstrom), ``beta`` the sharpness of the
-    smooth minimum that sets the inner cutoff (1/angstrom), ``spread`` and ``spread_width`` the
-    window in sin^2 of the angle of a pair. ``axis_margin`` (angstrom; None: as in the paper) lets
-    only neighbors little farther than the nearest be the first axis of a frame, which saves frames
-    where bonds differ from contacts.
-    """
-
-    margin: float = 0.15
-    beta: float = 5.0
-    spread: float = 0.2
-    spread_width: float = 0.15
-    axis_margin: float | None = None
-    axial_threshold: float = 0.5
-    axial_width: float = 0.5
-    axial_copies: int = 6
-    pruning_fraction: float = 0.9
-    pruning_width: float = 0.1
-    pruning_rounds: int = 4
-    pruning_threshold: float = 0.5
-    pruning_threshold_width: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -106,7 +80,7 @@ class Hyperparameters:
     sudden_bonds: bool = False
     directions_alone: bool = False
     scope: str = "layer"
-    frames: FrameHyperparameters = field(default_factory=FrameHyperparameters)
+    frames: FrameConstants = field(default_factory=FrameConstants)
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -199,7 +173,7 @@ class Hyperparameters:
         pairs = properties.items() if isinstance(properties, dict) else properties
         values["properties"] = tuple((str(name), int(rank)) for name, rank in pairs)
         values["zbl_radii"] = tuple(float(r) for r in values.get("zbl_radii", ()))
-        values["frames"] = FrameHyperparameters(**values.get("frames", {}))
+        values["frames"] = FrameConstants(**values.get("frames", {}))
         return cls(**values)
 
     def to_dict(self) -> dict:

@@ -10,16 +10,17 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..frames.average import average_over_frames, in_parts
+from ..frames.frame_set import FrameSet
+from ..frames.rotations import rotate_back
 from .attention import NORMALIZATIONS
-from .averaging import average_over_frames, in_parts
 from .conditioning import Conditioning
 from .cutoffs import CUTOFF_FUNCTIONS, radial_waves
-from .frame_rows import FrameRows
 from .hyperparameters import Hyperparameters
 from .message_layer import Combination, MessageLayer, Tokens
-from .neighborhoods import Exchange, Hop, Neighborhoods
+from .network_input import LayerMap, MessageExchange, NetworkInput
 from .output import Output, summed
-from .readout import Head, PropertyHead, turned_back, without_direction_when_alone
+from .readout import Head, PropertyHead, without_direction_when_alone
 
 _INVISIBLE = -1e9  # logit of a padded token: its attention weight underflows to exactly zero
 
@@ -67,9 +68,9 @@ class PET(nn.Module):
 
     def forward(
         self,
-        neighborhoods: Neighborhoods,
-        rows: FrameRows | Callable[[], FrameRows] | None,
-        exchange: Exchange | Sequence[Hop],
+        neighborhoods: NetworkInput,
+        rows: FrameSet | Callable[[], FrameSet] | None,
+        exchange: MessageExchange | Sequence[LayerMap],
         chunk: int | None = None,
         spread: bool = False,
         fade: bool = True,
@@ -112,7 +113,7 @@ class PET(nn.Module):
             if hops is not None:
                 keep = hops[k].keep
                 tokens, outputs = tokens.select(keep), [x.select(keep) for x in outputs]
-                rows = rows.select(keep) if isinstance(rows, FrameRows) else rows
+                rows = rows.select(keep) if isinstance(rows, FrameSet) else rows
                 shift = shift if shift is None else shift.index_select(0, keep)
                 kinds, neighbor_kinds, messages, node, outgoing = (
                     x.index_select(0, keep)
@@ -142,7 +143,7 @@ class PET(nn.Module):
             else None,
         )
 
-    def _tokens(self, neighborhoods: Neighborhoods) -> Tokens:
+    def _tokens(self, neighborhoods: NetworkInput) -> Tokens:
         """Geometry in the dtype of the weights; the cutoff factors are computed in float64."""
         dtype = self.message_embedder.weight.dtype
         valid = neighborhoods.valid
@@ -168,7 +169,7 @@ class PET(nn.Module):
         invariant: Tensor,
         node: Tensor,
         shift: Tensor | None,
-        rows: FrameRows | None,
+        rows: FrameSet | None,
         chunk: int | None,
         spread: bool,
         features: bool,
@@ -205,7 +206,7 @@ class PET(nn.Module):
                 for heads in self._readable(last and sends, frames is None):
                     values = heads[read](node, None if last and sends else edges, factors)
                     turn = None if frames is None else frames.to(values.dtype)
-                    results.append(values if turn is None else turned_back(values, turn))
+                    results.append(values if turn is None else rotate_back(values, turn))
             if reads and features:
                 parts = [self.node_heads[read].hidden(node)]
                 if not (last and sends):

@@ -60,17 +60,6 @@ class PropertyHead(nn.Module):
         return (factors[..., None] * self.edge(edges)).sum(1).view(-1, *self.shape)
 
 
-def turned_back(values: Tensor, frames: Tensor) -> Tensor:
-    """Vectors ``F y`` or tensors ``F y F^T`` in the coordinates of the structure.
-
-    :param values: (n_rows, 3) or (n_rows, 3, 3), in local coordinates
-    :param frames: (n_rows, 3, 3)
-    """
-    if values.dim() == 2:
-        return (frames @ values[..., None]).squeeze(-1)
-    return frames @ values @ frames.transpose(1, 2)
-
-
 def without_direction_when_alone(values: Tensor, factors: Tensor) -> Tensor:
     """Fade vectors, and all of a tensor but its trace, as the last neighbors leave.
 

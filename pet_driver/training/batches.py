@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..graph import Batch, ChargeAndSpin, Edges, find_edges, species_indices
 from ..model import Hyperparameters
-from ..structure import Batch, ChargeAndSpin, Edges, find_edges, species_indices
 from .data import Frame
 from .scales import Scales
 

@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import PetDriverError
-from ..structure import System, check_structure
+from ..graph import System, check_structure
 from . import units
 from .labels import Labels, read_labels
 from .options import DataOptions, TrainingOptions

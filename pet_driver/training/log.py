@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from ..progress import Progress
+from ..runtime.progress import Progress
 from .accuracy import heading
 
 _WIDTH = 19

@@ -13,17 +13,19 @@ import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..checkpoint import Checkpoint
-from ..devices import choose_device
 from ..errors import PetDriverError
-from ..model import PET, FrameRows
-from ..progress import Progress
-from ..symmetry import random_rotations
+from ..evaluation.rotation_error import random_rotations
+from ..files.checkpoint import Checkpoint
+from ..frames import FrameSet
+from ..model import PET
+from ..runtime.devices import choose_device
+from ..runtime.progress import Progress
 from .accuracy import Comparison, energy_offset, summary
 from .baseline import describe_baseline
 from .batches import Batches
 from .data import Frame, Split, origin_of_data, read_split, species_of
 from .estimates import compare_batch
+from .label_consistency import inconsistencies
 from .log import Log
 from .loss import Counts, loss, predict
 from .optimizer import Optimizer
@@ -32,7 +34,6 @@ from .order import Order, grouped
 from .results import write_results
 from .schedule import Schedule
 from .start import begin, hyperparameters, load_origin, shifted_baseline, some_of_all_species
-from .suspicion import suspicions
 from .workers import Workers
 
 _ATOMS_TO_VALIDATE = 400  # at a time
@@ -80,7 +81,7 @@ class Training:
         self.step, self.seen, self.elapsed = 0, 0, 0.0
         self.best, self.worse = math.inf, 0
         if self.workers.first:
-            for sentence in suspicions(self.split.training):
+            for sentence in inconsistencies(self.split.training):
                 warnings.warn(sentence, stacklevel=2)
 
     def _renew_baseline(self) -> None:
@@ -191,14 +192,14 @@ class Training:
         value.backward()
         return value.item()
 
-    def _drawing(self, atoms: int, first: int, count: int) -> Callable[[FrameRows], FrameRows]:
+    def _drawing(self, atoms: int, first: int, count: int) -> Callable[[FrameSet], FrameSet]:
         """Draws one frame of each centre; the same ones however a batch is shared.
 
         :param atoms: of the whole batch; first, count: those of this process
         """
         generator = torch.Generator().manual_seed(self.options.fit.seed * 1_000_003 + self.step)
 
-        def draw(rows: FrameRows) -> FrameRows:
+        def draw(rows: FrameSet) -> FrameSet:
             numbers = torch.rand(atoms, generator=generator, dtype=torch.float64)
             return rows.sample(draw=numbers[first : first + count].to(rows.weights.device))
 

@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..exchange import LocalPlan, symmetrized
-from ..model import PET, FrameRows, environment_frames
-from ..repulsion import repulsion
-from ..structure import Batch
-from ..surroundings import Surroundings
+from ..evaluation.zbl_energy import repulsion
+from ..frames import FrameSet, environment_frames
+from ..graph import Batch
+from ..graph.edge_exchange import LocalExchange, symmetrized
+from ..graph.truncation import TruncatedGraph
+from ..model import PET
 from .batches import Target
 from .data import Frame
 from .options import FitOptions
 
 # Takes all frames, gives one for each centre.
-Sample = Callable[[FrameRows], FrameRows]
+Sample = Callable[[FrameSet], FrameSet]
 
 
 @dataclass
@@ -54,9 +55,9 @@ def predict(
     :param unit: eV per unit of the network
     """
     hyper = network.hyper
-    plan = LocalPlan(batch.reverse, batch.environments.n_centres)
+    plan = LocalExchange(batch.reverse, batch.environments.n_centres)
     vectors = batch.vectors.detach().requires_grad_(True)
-    near = Surroundings.of(hyper, batch.environments, vectors, plan)
+    near = TruncatedGraph.of(hyper, batch.environments, vectors, plan)
     rows = None
     if hyper.scope == "layer":
         rows = environment_frames(
@@ -96,7 +97,7 @@ def predict(
     )
 
 
-def _applied(sample: Sample, rows: FrameRows) -> Callable[[], FrameRows]:
+def _applied(sample: Sample, rows: FrameSet) -> Callable[[], FrameSet]:
     return lambda: sample(rows)
 
 

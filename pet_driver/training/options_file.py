@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import yaml
 
 from ..errors import PetDriverError
-from ..model import FrameHyperparameters, Hyperparameters
+from ..frames import FrameConstants
+from ..model import Hyperparameters
 from . import units
 from .options import DataOptions, FitOptions, TrainingOptions
 
@@ -45,8 +46,8 @@ def read_options(path: Path) -> TrainingOptions:
     model = _converted(Hyperparameters, model, "model")
     if "frames" in model:
         frames = _mapping(model["frames"], "frames")
-        _check_keys(frames, {f.name for f in dataclasses.fields(FrameHyperparameters)}, "frames")
-        model["frames"] = _converted(FrameHyperparameters, frames, "frames")
+        _check_keys(frames, {f.name for f in dataclasses.fields(FrameConstants)}, "frames")
+        model["frames"] = _converted(FrameConstants, frames, "frames")
     options = TrainingOptions(
         name=str(content["name"]),
         data=_section(DataOptions, content["data"], "data"),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..potential import Potential
-from ..prediction import Prediction
-from ..symmetry import in_orientations, random_rotations
+from ..evaluation.potential import Potential
+from ..evaluation.prediction import Prediction
+from ..evaluation.rotation_error import in_orientations, random_rotations
 from . import pictures
 from .accuracy import Comparison, by_group, compare, heading, summary
 from .data import Frame

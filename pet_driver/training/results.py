@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from pathlib import Path
 
-from ..checkpoint import Checkpoint, save_checkpoint
+from ..files.checkpoint import Checkpoint, save_checkpoint
 from . import pictures
 from .accuracy import Comparison, summary
 from .log import read_log

@@ -12,8 +12,8 @@ import torch
 from ase.data import chemical_symbols
 from torch import Tensor
 
-from ..checkpoint import Checkpoint, load_checkpoint
 from ..errors import PetDriverError
+from ..files.checkpoint import Checkpoint, load_checkpoint
 from ..model import PET, Hyperparameters
 from .baseline import fit_baseline, force_scale, property_scales
 from .data import Frame, Split, species_of

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
-from ..devices import device_of_rank
 from ..errors import PetDriverError
+from ..runtime.devices import device_of_rank
 
 _Item = TypeVar("_Item")
 _LOST = "another process of this training has ended; its message says why, start again to resume"

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from pet_driver.model.cutoffs import bump_cutoff, cosine_cutoff, smooth_step, switch_off, switch_on
+from pet_driver.frames.switches import smooth_step, switch_off, switch_on
+from pet_driver.model.cutoffs import bump_cutoff, cosine_cutoff
 
 
 @pytest.mark.parametrize("function", [bump_cutoff, cosine_cutoff])

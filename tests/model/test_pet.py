@@ -3,8 +3,8 @@ import pytest
 import torch
 from ase import Atoms
 
+from pet_driver.evaluation.potential import Potential
 from pet_driver.model import PET, Hyperparameters
-from pet_driver.potential import Potential
 
 
 def test_padding_never_changes_a_result(any_checkpoint, molecule, small_box):
@@ -66,7 +66,7 @@ def test_hyperparameters_survive_a_dictionary():
 
 def test_all_weights_are_used(checkpoint, small_box):
     """Every parameter has a gradient: nothing is registered and forgotten."""
-    from pet_driver.structure import Batch, System
+    from pet_driver.graph import Batch, System
     from pet_driver.training.loss import predict
 
     network = PET(checkpoint.hyper).double()

@@ -15,12 +15,12 @@ from ase import Atoms
 from ase.calculators.lj import LennardJones
 
 from helpers import FOREIGN, FOREIGN_PAPER, ROOT, worst_change
-from pet_driver.checkpoint import load_checkpoint, random_checkpoint, save_checkpoint
 from pet_driver.cli.main import main
-from pet_driver.conversion import convert
+from pet_driver.evaluation.potential import Potential
+from pet_driver.files.checkpoint import load_checkpoint, random_checkpoint, save_checkpoint
+from pet_driver.files.conversion import convert
+from pet_driver.graph import Batch, ChargeAndSpin, System
 from pet_driver.model import Hyperparameters
-from pet_driver.potential import Potential
-from pet_driver.structure import Batch, ChargeAndSpin, System
 from pet_driver.training.loss import predict
 
 CONVERTED = ROOT / "tests" / "data" / "metatrain" / "010.ckpt"

@@ -18,10 +18,10 @@ from safetensors.torch import load_file
 from helpers import environment
 from labelled import OPTIONS, crystals, molecules
 from pet_driver import PetDriverError, load_model
-from pet_driver.checkpoint import load_checkpoint
 from pet_driver.cli.main import main
-from pet_driver.potential import Potential
-from pet_driver.symmetry import random_rotations, rotated
+from pet_driver.evaluation.potential import Potential
+from pet_driver.evaluation.rotation_error import random_rotations, rotated
+from pet_driver.files.checkpoint import load_checkpoint
 from pet_driver.training import Training, read_options
 from pet_driver.training.loss import Counts, loss, predict
 from pet_driver.training.order import Order, grouped

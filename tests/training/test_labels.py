@@ -11,8 +11,8 @@ from labelled import crystals, molecules
 from pet_driver import PetDriverError
 from pet_driver.training.baseline import fit_baseline
 from pet_driver.training.data import read_frames, read_split
+from pet_driver.training.label_consistency import inconsistencies
 from pet_driver.training.options import DataOptions
-from pet_driver.training.suspicion import suspicions
 
 KEYS = {"energy_key": "E", "forces_key": "F", "stress_key": "S"}
 
@@ -124,7 +124,7 @@ def test_wrong_units_are_suspected(tmp_path, options, sentence):
         frames[k].set_cell(frames[0].cell, scale_atoms=False)
         frames[k].positions = atoms.positions
     frames = _relabelled(frames)
-    said = suspicions(read(tmp_path, frames, **options))
+    said = inconsistencies(read(tmp_path, frames, **options))
     if sentence is None:
         assert said == []
     else:
@@ -146,7 +146,7 @@ def test_forces_of_the_wrong_sign_are_suspected(tmp_path):
     frames = molecules(40)
     path = written(tmp_path / "data.xyz", frames)
     found = read_frames(path, DataOptions("data.xyz"))
-    assert suspicions(found) == []
+    assert inconsistencies(found) == []
     for frame in found:
         frame.labels.forces *= -1.0
-    assert "forces are suspect: their work has the opposite sign" in suspicions(found)[0]
+    assert "forces are suspect: their work has the opposite sign" in inconsistencies(found)[0]

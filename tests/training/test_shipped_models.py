@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from helpers import ROOT, SHARED
-from pet_driver.potential import load_model
+from pet_driver.evaluation.potential import load_model
 from pet_driver.training.accuracy import summary
 from pet_driver.training.data import read_split
 from pet_driver.training.options_file import read_options

@@ -1,0 +1,201 @@
+"""i-PI's wire format: what the server sends and what it expects back (i-PI 3.3, batched or not).
+
+Headers are 12 bytes; numbers are native int32 and float64; everything is in atomic units, see
+`ipi_service`. The cell has the lattice vectors as columns.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+import struct
+import sys
+from multiprocessing import resource_tracker
+from multiprocessing.shared_memory import SharedMemory
+
+import numpy as np
+
+from ...errors import PetDriverError
+from .guardian import Guardian
+from .service import Reply, Request
+
+_HEADER = 12
+_SEGMENTS = ("pos", "h", "ih", "pot", "force", "vir")  # in the order in which i-PI names them
+_MOST_ATOMS = 10_000_000  # a larger count is a sign that client and server disagree on the format
+
+
+class ServerGoneError(PetDriverError):
+    """The server closed the connection without saying goodbye."""
+
+
+class Connection:
+    """Reads and writes messages on a connected socket; never spins, never waits on a dead peer."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._socket = stream
+        self._buffer = bytearray()
+        self._guardian = Guardian(stream)
+
+    def header(self) -> str:
+        """Next header, blanks stripped.
+
+        :raises ServerGoneError: if the server has closed the connection
+        """
+        return self._take(_HEADER).decode("ascii", errors="replace").strip()
+
+    def read_ahead(self, seconds: float = 0.05) -> None:
+        """Pull what has already arrived out of the kernel.
+
+        If this process dies while a message is unread, the kernel answers the server with a reset,
+        which i-PI 3.3 does not survive; with nothing unread it sees an orderly end and hands the
+        work to another driver. (The guardian takes care of what arrives before it can be read.)
+
+        :param seconds: to wait, if nothing has been read beyond the last message yet
+        """
+        if len(self._buffer) >= _HEADER:
+            seconds = 0.0
+        while select.select([self._socket], [], [], seconds)[0]:
+            data = self._socket.recv(65536)
+            if not data:
+                return
+            self._buffer += data
+            seconds = 0.0
+
+    def send_status(self, status: str) -> None:
+        self._socket.sendall(status.ljust(_HEADER).encode("ascii"))
+
+    def initialization(self) -> int:
+        """Read INIT; returns the number of structures per request that the server announces."""
+        _replica, length = struct.unpack("ii", self._take(8))
+        text = self._take(length).decode("utf-8", errors="replace")
+        found = re.search(r"batch_size\s*:\s*(\d+)", text)
+        return int(found.group(1)) if found else 1
+
+    def request(self, batch_size: int, n_atoms: int) -> Request:
+        """Read the payload of POSDATA.
+
+        :param n_atoms: what the template has
+        :raises PetDriverError: if the server's structures have another number of atoms
+        """
+        if batch_size == 1:
+            cells = self._numbers(18).reshape(1, 2, 3, 3)[:, 0]
+            self._check_count(n_atoms)
+        else:
+            self._check_count(n_atoms)
+            cells = self._numbers(18 * batch_size).reshape(batch_size, 2, 3, 3)[:, 0]
+        positions = self._numbers(3 * n_atoms * batch_size).reshape(batch_size, n_atoms, 3)
+        return Request.from_atomic_units(cells, positions)
+
+    def send_results(self, replies: list[Reply]) -> None:
+        """Answer GETFORCE in one piece."""
+        energies, forces, virials = map(
+            np.stack, zip(*[r.in_atomic_units() for r in replies], strict=True)
+        )
+        parts = [
+            b"FORCEREADY".ljust(_HEADER),
+            energies.tobytes(),
+            struct.pack("i", len(replies[0].forces)),
+            forces.tobytes(),
+            virials.tobytes(),
+        ]
+        self._socket.sendall(b"".join(parts + _extras(replies)))
+
+    @property
+    def buffered(self) -> bool:
+        """Whether something has been read and not been looked at."""
+        return bool(self._buffer)
+
+    def fileno(self) -> int:
+        """For select."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Leave nothing unread behind, then close."""
+        try:
+            self.read_ahead(0.0)
+        except OSError:
+            return
+        finally:
+            self._socket.close()
+            self._guardian.dismiss()
+
+    def _check_count(self, n_atoms: int) -> None:
+        (count,) = struct.unpack("i", self._take(4))
+        if count != n_atoms:
+            what = f"{count} atoms" if 0 <= count < _MOST_ATOMS else f"a senseless count ({count})"
+            raise PetDriverError(
+                f"i-PI sent {what} but the template has {n_atoms}; "
+                "use the structure of <initialize> as --template"
+            )
+
+    def _numbers(self, count: int) -> np.ndarray:
+        return np.frombuffer(self._take(8 * count), dtype=np.float64)
+
+    def _take(self, count: int) -> bytes:
+        while len(self._buffer) < count:
+            try:
+                data = self._socket.recv(max(65536, count - len(self._buffer)))
+            except ConnectionError as error:
+                raise ServerGoneError(f"the connection to i-PI broke ({error})") from error
+            if not data:
+                raise ServerGoneError("i-PI closed the connection without EXIT; look at its log")
+            self._buffer += data
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
+
+
+class SharedConnection(Connection):
+    """As `Connection`; cells, positions and results lie in memory that i-PI owns and shares."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        super().__init__(stream)
+        self._segments: dict[str, SharedMemory] = {}
+        self._shape = (0, 0)
+
+    def request(self, batch_size: int, n_atoms: int) -> Request:
+        self._check_count(n_atoms)
+        if not self._segments:
+            self._shape = (batch_size, n_atoms)
+            for kind in _SEGMENTS:
+                (length,) = struct.unpack("i", self._take(4))
+                self._segments[kind] = _attached(self._take(length).decode())
+        cells = self._view("h", batch_size, 3, 3)
+        positions = self._view("pos", *self._shape, 3)
+        # The memory changes under our feet: these are copies.
+        return Request.from_atomic_units(cells, positions)
+
+    def send_results(self, replies: list[Reply]) -> None:
+        count = len(replies)
+        energies, forces, virials = zip(*[r.in_atomic_units() for r in replies], strict=True)
+        self._view("pot", count)[:] = energies
+        self._view("force", *self._shape, 3)[:] = forces
+        self._view("vir", count, 3, 3)[:] = virials
+        # Results must be there before i-PI is told so.
+        self._socket.sendall(b"".join([b"FORCEREADY".ljust(_HEADER), *_extras(replies)]))
+
+    def close(self) -> None:
+        super().close()
+        for segment in self._segments.values():
+            segment.close()
+        self._segments.clear()
+
+    def _view(self, kind: str, *shape: int) -> np.ndarray:
+        return np.ndarray(shape, np.float64, buffer=self._segments[kind].buf)
+
+
+def _attached(name: str) -> SharedMemory:
+    """A segment of the server, which the server removes."""
+    if sys.version_info >= (3, 13):
+        return SharedMemory(name=name, track=False)
+    segment = SharedMemory(name=name)
+    # Before Python 3.13 whoever attaches is taken for the owner, and removes it at exit.
+    resource_tracker.unregister(segment._name, "shared_memory")
+    return segment
+
+
+def _extras(replies: list[Reply]) -> list[bytes]:
+    """Length, in bytes, and text of each."""
+    texts = [reply.text() for reply in replies]
+    return [part for text in texts for part in (struct.pack("i", len(text)), text)]

@@ -1,0 +1,81 @@
+"""What the user reads in the log: how the potential runs, and where the time went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ...evaluation.potential import Potential
+from ...parallel import ExchangeDomain
+
+if TYPE_CHECKING:
+    from ...parallel.base import Domain
+
+_MEGABYTE = 1e6
+
+
+def opening(potential: Potential, domain: Domain, elements: list[str]) -> list[str]:
+    """Route, model, ranks, devices and halo. Collective."""
+    comm = domain.comm
+    mapping = " ".join(f"{k + 1}={element}" for k, element in enumerate(elements))
+    devices = comm.allgather(str(potential.device))
+    threads = comm.allgather(torch.get_num_threads())
+    places = ", ".join(f"{devices.count(d)} on {d}" for d in dict.fromkeys(devices))
+    transport = "GPU memory" if domain.transport.on_device else "host memory"
+    if isinstance(domain, ExchangeDomain):
+        halo = f"ghosts one cutoff deep, edge messages exchanged through {transport}"
+    else:
+        halo = f"ghosts {domain.depth} cutoffs deep, environments repeated, no messages exchanged"
+    fewest, most = min(threads), max(threads)
+    each = f"threads each: {fewest}" if fewest == most else f"threads each: {fewest} to {most}"
+    return [
+        f"model {potential.name} (sha256 {potential.digest[:12]}), types {mapping}",
+        f"scope {potential.scope}, {potential.dtype}, route fix external, ranks: {places}, {each}",
+        f"cutoff {potential.cutoff:g} + skin {domain.skin:g} angstrom, {halo}",
+    ]
+
+
+def distribution(domain: Domain, n_ghosts: int) -> str:
+    """Atoms and ghosts of the ranks, fewest, mean and most. Collective."""
+    counts = np.array(domain.comm.allgather((domain.n_local, n_ghosts, domain.n_centres)))
+    words = [
+        f"{name} {column.min()} / {column.mean():.0f} / {column.max()}"
+        for name, column in zip(("atoms", "ghosts", "evaluated"), counts.T, strict=True)
+    ]
+    return f"per rank, fewest / mean / most: {', '.join(words)}"
+
+
+class Tally:
+    """Time and traffic of one run.
+
+    evaluations: number of steps evaluated.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self.evaluations = 0
+        self._rebuilds, self._bytes = domain.rebuilds, domain.transport.bytes_sent
+        domain.watch.reset()
+
+    def lines(self, elapsed: float) -> list[str]:
+        """Shares of the time, mean over the ranks, and their imbalance. Collective.
+
+        :param elapsed: seconds of the run
+        """
+        domain = self._domain
+        names = ("model", "exchange", "neighbor lists")
+        seconds = np.array(domain.comm.allgather([domain.watch.seconds[name] for name in names]))
+        sent = domain.total(np.array([domain.transport.bytes_sent - self._bytes]))[0]
+        mean = seconds.mean(axis=0)
+        shares = [*zip(names, mean, strict=True), ("LAMMPS", elapsed - mean.sum())]
+        text = ", ".join(f"{name} {100 * s / max(elapsed, 1e-9):.1f} %" for name, s in shares)
+        imbalance = seconds[:, 0].max() / max(mean[0], 1e-9)
+        steps = max(self.evaluations, 1)
+        return [
+            f"{self.evaluations} evaluations in {elapsed:.4g} s: {text}",
+            f"model time, slowest rank over mean: {imbalance:.2f}; neighbor lists made "
+            f"{domain.rebuilds - self._rebuilds} times; {sent / steps / _MEGABYTE:.3g} MB sent per "
+            "step by all ranks",
+        ]

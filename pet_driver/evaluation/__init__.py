@@ -1,0 +1,1 @@
+"""The seam: structures or graphs in; energies, forces and virials out."""

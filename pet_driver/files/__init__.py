@@ -1,0 +1,1 @@
+"""Model files, and the conversion of models trained elsewhere."""

@@ -1,0 +1,136 @@
+"""Lists of pairs that outlive a step: made a skin beyond the cutoff, and used again for every
+structure that is near enough to the one they were made of, be it the next step, another bead or
+another replica.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .neighbor_list import Edges, check_distances, find_edges, periodic_cell, search_pairs
+from .system import System, check_finite
+
+_MOST_LISTS = 128
+_MOST_PAIRS = 4_000_000  # in all lists, about 200 MB
+_LEAST_STRETCH = 0.9  # the list of a much denser cell is complete, but long
+_PROBE = 8  # atoms that are looked at first, to discard a list quickly
+
+
+class VerletList:
+    """All pairs of one structure up to cutoff + skin.
+
+    :param cutoff, skin: angstrom
+
+    follower: the list that was used after this one, the last time.
+    """
+
+    def __init__(self, system: System, cutoff: float, skin: float) -> None:
+        self.cutoff, self.skin = cutoff, skin
+        self.follower: VerletList | None = None
+        self.cell = periodic_cell(system)
+        self.numbers, self.pbc = system.numbers, system.pbc
+        self.fractional = system.positions @ np.linalg.inv(self.cell)
+        self.centre, self.neighbor, self.shifts, self.reverse = search_pairs(
+            system, self.cell, cutoff + skin
+        )
+
+    def edges(self, system: System, cell: np.ndarray, inverse: np.ndarray) -> Edges | None:
+        """The pairs within the cutoff; None if the list may lack some.
+
+        The list is complete as long as a pair within the cutoff now was within cutoff + skin then.
+        Between lies the map of one cell onto the other, which changes a distance by a factor of at
+        most its norm, and the displacements of two atoms besides. Atoms may have been wrapped.
+
+        :param cell: what `periodic_cell` says of the system; inverse: its inverse
+        :raises PetDriverError: if two atoms are closer than 0.1 angstrom
+        """
+        if len(system) != len(self.numbers) or not np.array_equal(system.pbc, self.pbc):
+            return None
+        stretch = np.linalg.svd(inverse @ self.cell, compute_uv=False)
+        most = 0.5 * ((self.cutoff + self.skin) / stretch[0] - self.cutoff)
+        fractional = system.positions @ inverse
+        if (
+            most <= 0.0
+            or stretch[-1] < _LEAST_STRETCH
+            or not self._near(fractional[:_PROBE], cell, most)
+        ):
+            return None
+        if not self._near(fractional, cell, most):
+            return None
+        wraps = self._wraps(fractional)
+        positions = system.positions - wraps @ cell if wraps.any() else system.positions
+        vectors = positions[self.neighbor] - positions[self.centre] + self.shifts @ cell
+        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+        kept = np.flatnonzero(lengths < self.cutoff)
+        check_distances(lengths[kept], self.centre[kept], self.neighbor[kept])
+        rank = np.empty(len(lengths), dtype=np.int64)
+        rank[kept] = np.arange(len(kept))
+        return Edges(
+            self.centre[kept], self.neighbor[kept], vectors[kept], rank[self.reverse[kept]]
+        )
+
+    def _near(self, fractional: np.ndarray, cell: np.ndarray, most: float) -> bool:
+        moved = fractional - self._wraps(fractional) - self.fractional[: len(fractional)]
+        moved = moved @ cell
+        return bool(np.einsum("ij,ij->i", moved, moved).max(initial=0.0) <= most**2)
+
+    def _wraps(self, fractional: np.ndarray) -> np.ndarray:
+        """By how many cells each atom is away from where it was, in the periodic directions."""
+        moved = fractional - self.fractional[: len(fractional)]
+        return np.where(self.pbc, np.rint(moved), 0.0)
+
+
+class VerletCache:
+    """The lists that were used last, for whoever needs edges.
+
+    :param cutoff: angstrom
+    :param skin: angstrom; 0: every structure is searched anew
+
+    searches: how often a list was made.
+    """
+
+    def __init__(self, cutoff: float, skin: float) -> None:
+        self.cutoff, self.skin = cutoff, skin
+        self.searches = 0
+        self._lists: list[VerletList] = []  # the one used last at the end
+
+    def edges(self, system: System) -> Edges:
+        """
+        :raises PetDriverError: see `find_edges`
+        """
+        if not len(system) or self.skin <= 0.0:
+            self.searches += 1
+            return find_edges(system, self.cutoff)
+        check_finite(system.positions, system.cell)
+        cell = periodic_cell(system)
+        inverse = np.linalg.inv(cell)
+        last = self._lists[-1] if self._lists else None
+        for candidate in self._candidates(last):
+            edges = candidate.edges(system, cell, inverse)
+            if edges is not None:
+                self._lists.remove(candidate)
+                break
+        else:
+            self.searches += 1
+            candidate = VerletList(system, self.cutoff, self.skin)
+            edges = candidate.edges(system, cell, inverse)
+            self._make_room(candidate)
+        self._lists.append(candidate)
+        if last is not None:
+            last.follower = candidate
+        return edges
+
+    def _candidates(self, last: VerletList | None) -> list[VerletList]:
+        """Beads and replicas come in turn: first the list that followed the last one before."""
+        rest = self._lists[::-1]
+        expected = last.follower if last is not None else None
+        return rest if expected is None else [expected, *rest]
+
+    def _make_room(self, new: VerletList) -> None:
+        pairs = len(new.centre) + sum(len(old.centre) for old in self._lists)
+        while self._lists and (pairs > _MOST_PAIRS or len(self._lists) >= _MOST_LISTS):
+            pairs -= len(self._lists[0].centre)
+            dropped = self._lists.pop(0)
+            for other in self._lists:
+                if other.follower is dropped:
+                    other.follower = None

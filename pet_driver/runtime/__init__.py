@@ -1,0 +1,1 @@
+"""Devices, progress and timing: used everywhere, importing nothing of ours but errors."""

@@ -1,0 +1,59 @@
+"""`pet-lmp` in which one rank fails on purpose: python failing_rank.py HOW RANK CALL -in in.lmp
+
+Everything else is real. HOW: what happens in that call of a message layer on that rank.
+"""
+
+import os
+import signal
+import sys
+
+import torch
+from mpi4py import MPI
+
+from pet_driver.engines.lammps.launcher import main
+from pet_driver.model.message_layer import MessageLayer
+from pet_driver.parallel import ExchangeDomain
+
+how, rank, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+calls = 0
+
+
+def fail():
+    if how == "memory":
+        raise torch.OutOfMemoryError("injected")
+    if how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise ValueError("injected")
+
+
+def fail_backward(_gradient):
+    raise ValueError("injected backward")
+
+
+def forward(layer, tokens, invariant, node, _original=MessageLayer.forward):
+    global calls
+    calls += 1
+    node, edges = _original(layer, tokens, invariant, node)
+    if calls == last and how == "backward":
+        edges.register_hook(fail_backward)
+    elif calls == last and how == "nan":
+        edges = edges * torch.nan
+    elif calls == last:
+        fail()
+    return node, edges
+
+
+def take(domain, positions, _original=ExchangeDomain._take):
+    global calls
+    calls += 1
+    if calls == last:
+        fail()
+    return _original(domain, positions)
+
+
+if MPI.COMM_WORLD.rank == rank:
+    if how == "listing":
+        ExchangeDomain._take = take
+    else:
+        MessageLayer.forward = forward
+sys.exit(main(sys.argv[4:]))

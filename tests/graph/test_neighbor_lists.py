@@ -1,0 +1,106 @@
+"""Neighbor lists that are used again say what a new search says, bit for bit."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from pet_driver.errors import PetDriverError
+from pet_driver.graph import System, VerletCache, find_edges
+
+CUTOFF, SKIN = 4.0, 0.8
+
+
+def structures() -> dict[str, Atoms]:
+    silicon = bulk("Si", cubic=True) * (2, 2, 1)
+    triclinic = bulk("Cu")  # one atom, many images of it
+    triclinic.set_cell(triclinic.cell @ [[1, 0.1, 0], [0, 1, 0.2], [0, 0, 0.9]], scale_atoms=True)
+    slab = bulk("Si", cubic=True) * (2, 2, 1)
+    slab.pbc = [True, True, False]
+    left_handed = Atoms("Si2", [[0, 0, 0], [1.5, 1.5, 1.5]], cell=[[0, 4, 0], [4, 0, 0], [0, 0, 4]])
+    left_handed.pbc = True
+    molecule = Atoms("OHH", [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
+    return {
+        "bulk": silicon,
+        "one atom": triclinic,
+        "slab": slab,
+        "left-handed": left_handed,
+        "molecule": molecule,
+    }
+
+
+def assert_same(lists: VerletCache, atoms: Atoms) -> None:
+    system = System.from_atoms(atoms)
+    found, expected = lists.edges(system), find_edges(system, CUTOFF)
+    np.testing.assert_array_equal(found.centre, expected.centre)
+    np.testing.assert_array_equal(found.neighbor, expected.neighbor)
+    np.testing.assert_array_equal(found.reverse, expected.reverse)
+    np.testing.assert_allclose(found.vectors, expected.vectors, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", structures())
+def test_a_walk_through_positions_wraps_and_cells(name):
+    random = np.random.default_rng(3)
+    lists, atoms = VerletCache(CUTOFF, SKIN), structures()[name]
+    for _ in range(60):
+        atoms.positions += 0.03 * random.normal(size=(len(atoms), 3))
+        strain = np.eye(3) + 0.003 * random.normal(size=(3, 3))
+        if atoms.pbc.any():
+            atoms.set_cell(atoms.cell @ strain, scale_atoms=True)
+            # Some atoms by whole cells, as engines do.
+            wraps = random.integers(-2, 3, size=(len(atoms), 3)) * atoms.pbc
+            atoms.positions += np.where(random.random((len(atoms), 1)) < 0.2, wraps, 0) @ atoms.cell
+        assert_same(lists, atoms)
+    assert 1 <= lists.searches < 30
+
+
+def test_turned_structures_need_no_new_search():
+    atoms = structures()["bulk"]
+    lists = VerletCache(CUTOFF, SKIN)
+    for angle in (0, 30, 90, 211):
+        turned = atoms.copy()
+        turned.rotate(angle, (1, 2, 3), rotate_cell=True)
+        assert_same(lists, turned)
+    assert lists.searches == 1
+
+
+def test_beads_and_replicas_in_turn_keep_their_lists():
+    random = np.random.default_rng(5)
+    atoms = structures()["bulk"]
+    replicas = [atoms.copy() for _ in range(6)]
+    for replica in replicas:  # too far apart to share a list
+        replica.positions += random.normal(size=(len(atoms), 3))
+    lists = VerletCache(CUTOFF, SKIN)
+    for _ in range(10):
+        for replica in replicas:
+            replica.positions += 0.01 * random.normal(size=(len(atoms), 3))
+            assert_same(lists, replica)
+    assert lists.searches == len(replicas)
+
+
+def test_many_different_structures_do_not_fill_the_memory():
+    lists = VerletCache(CUTOFF, SKIN)
+    for distance in range(1, 301):
+        assert_same(lists, Atoms("He2", [[0, 0, 0], [distance, 0, 0]]))
+    assert lists.searches == 300
+    assert len(lists._lists) == 128
+
+
+def test_the_list_of_a_dense_cell_is_not_kept_for_a_wide_one():
+    lists = VerletCache(CUTOFF, SKIN)
+    for length in (2.0, 2.1, 3.0, 6.0):
+        assert_same(lists, Atoms("He", cell=[length] * 3, pbc=True))
+    assert lists.searches == 3
+
+
+def test_errors_are_those_of_a_search():
+    lists = VerletCache(CUTOFF, SKIN)
+    atoms = structures()["molecule"]
+    assert_same(lists, atoms)
+    near = atoms.copy()
+    near.positions[1] *= 0.05 / 0.96
+    with pytest.raises(PetDriverError, match="angstrom apart"):
+        lists.edges(System.from_atoms(near))
+    near.positions[1, 0] = np.nan
+    with pytest.raises(PetDriverError, match="nan"):
+        lists.edges(System.from_atoms(near))
