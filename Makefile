@@ -4,6 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 # Installed first, on its own, so that the choice of build (CPU or CUDA) stays with you.
 TORCH ?= torch==2.13.0
+# What runs the tests; CI measures coverage with it.
+PYTEST ?= $(VENV)/bin/python -m pytest
+# Not the two modules that are imported by i-PI and under mpiexec only.
+DOCTESTS = --doctest-modules pet_driver --ignore=pet_driver/engines/ipi/pes.py \
+	--ignore=pet_driver/engines/ipi/mpi.py
 INSTALLED = $(VENV)/.installed
 
 .PHONY: demo test test-all lint clean
@@ -11,13 +16,19 @@ INSTALLED = $(VENV)/.installed
 demo: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/demo.py
 
-test: $(INSTALLED)
+test: lint
+	$(PYTEST) -q $(DOCTESTS)
+	$(PYTEST) -q -m "not slow"
+
+test-all: lint
+	$(PYTEST) -q $(DOCTESTS)
+	$(PYTEST) -q
+
+lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/python -m pytest -q -m "not slow"
-
-test-all: $(INSTALLED)
-	$(VENV)/bin/python -m pytest -q
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

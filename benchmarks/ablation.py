@@ -1,11 +1,12 @@
-"""What frames and message passing give, with the same data and the same time for all.
+"""Compare errors with and without frames, and for numbers of layers, after the same training time.
 
 python benchmarks/ablation.py benchmarks/ablation.yaml --data-folder FOLDER --minutes 30 [--only
 NAME ...]
 
-Trains variants of the options one after the other and prints a table: plain PET (turned at random),
-scope layer, scope layer one layer deep, scope layer with AdamW instead of Muon; then 1, 2 and 3
-message layers with `--depth` attention layers in all. Their models stay in the output folder.
+Trains variants of the options one after the other and prints a table: plain PET (with random
+rotations), scope layer, scope layer with one message layer, scope layer with AdamW instead of Muon;
+then 1, 2 and 3 message layers with `--depth` attention layers in total. The models are kept in the
+output folder.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pet_driver.files.checkpoint import load_checkpoint
 
 
 def main() -> None:
+    """Train the chosen variants and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -41,7 +43,7 @@ def main() -> None:
 
 
 def variants(depth: int) -> dict[str, dict[str, dict]]:
-    """What is different in the options of each variant, by section."""
+    """Options of each variant that differ from the given ones, by section."""
     found: dict[str, dict[str, dict]] = {
         "plain": {"model": {"scope": "none"}},
         "layer": {"model": {"scope": "layer"}},
@@ -58,7 +60,10 @@ def variants(depth: int) -> dict[str, dict[str, dict]]:
 
 
 def train(name: str, changes: dict[str, dict], content: dict, chosen: argparse.Namespace) -> Path:
-    """One variant, until its time is over; the schedule ends with it."""
+    """Train one variant for the given time, at the end of which the learning rate is zero.
+
+    :return: path of the model file
+    """
     folder = chosen.output / name
     folder.mkdir(parents=True, exist_ok=True)
     time = {"schedule": "time", "max_time": 60.0 * chosen.minutes, "steps": 10**7}
@@ -78,7 +83,7 @@ def train(name: str, changes: dict[str, dict], content: dict, chosen: argparse.N
 
 
 def report(models: dict[str, Path]) -> None:
-    """Table of test errors."""
+    """Print a table of test errors."""
     columns = ("variant", "message x attention layers", "scope", "epochs")
     print("|", " | ".join((*columns, "energy, meV/atom", "force, meV/Å")), "|")
     print("|---|---|---|---|---|---|")

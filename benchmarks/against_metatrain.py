@@ -1,11 +1,11 @@
-"""Our trainer and metatrain's on the same split, one after the other, in the same wall-clock time.
+"""Train with pet-driver and with metatrain on the same split, for the same wall-clock time.
 
 python benchmarks/against_metatrain.py DATA.xyz --mtt /path/to/other/env/bin/mtt --minutes 30
 
-The same width, depth, cutoff, heads and number of threads; learning rates and batches are each
-trainer's own (`--their-rate`, `--their-batch`). Prints a table of validation errors and epochs per
-hour, draws the errors against time. metatrain lives in an environment of its own: torch first, then
-metatrain.
+Runs one after the other, with the same width, depth, cutoff, heads and number of threads; learning
+rates and batch sizes are chosen for each trainer (`--their-rate`, `--their-batch`). Prints a table
+of validation errors and epochs per hour, and plots the errors against time. metatrain needs a
+separate environment: install torch first, then metatrain.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from pet_driver.training.options import DataOptions
 
 
 def main() -> None:
+    """Train with both programs and compare them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--their-batch", type=int, default=4)
     parser.add_argument("--their-rate", type=float, default=5e-4)
     parser.add_argument("--output", type=Path, default=Path("against_metatrain"))
-    parser.add_argument("--only", choices=("ours", "theirs"), help="the other is taken as it lies")
+    parser.add_argument("--only", choices=("ours", "theirs"), help="use the other's last results")
     chosen = parser.parse_args()
     chosen.output.mkdir(parents=True, exist_ok=True)
     settings = read_options(chosen.options)
@@ -54,7 +55,7 @@ def main() -> None:
 
 
 def write_split(data: Path, options: DataOptions, folder: Path) -> dict[str, int]:
-    """The parts as files of their own, so that both read the same; numbers of frames."""
+    """Write each part of the split to a file that both programs read; numbers of frames."""
     split = read_split(
         data.parent,
         DataOptions(data.name, validation=options.validation, test=options.test, seed=options.seed),
@@ -68,12 +69,12 @@ def write_split(data: Path, options: DataOptions, folder: Path) -> dict[str, int
 
 
 def threads(count: int) -> dict[str, str]:
-    """Environment of a program that may use so many cores."""
+    """Environment variables of a program that uses `count` threads."""
     return {**os.environ, "OMP_NUM_THREADS": str(count), "MKL_NUM_THREADS": str(count)}
 
 
 def train_ours(chosen: argparse.Namespace, frames: int) -> None:
-    """Until the time is over; the schedule ends with it. Validated once per epoch, as theirs."""
+    """Run `pet-driver train` for the given time, validating once per epoch as metatrain does."""
     content = yaml.safe_load(chosen.options.read_text())
     content["data"] = {"file": "training.xyz", "validation": "validation.xyz", "test": "test.xyz"}
     fit = content["fit"]
@@ -88,10 +89,10 @@ def train_ours(chosen: argparse.Namespace, frames: int) -> None:
 
 
 def train_theirs(chosen: argparse.Namespace, model: dict, split: dict[str, int]) -> None:
-    """`mtt train` with the same network, stopped when the time is over."""
+    """Run `mtt train` with the same network and stop it when the time is over."""
     folder = (chosen.output / "theirs").resolve()
     folder.mkdir(exist_ok=True)
-    # Their schedule is one of epochs: so many that it ends about with the time, from a trial.
+    # Their schedule counts epochs: a trial run measures how many fit into the time.
     trial = run_theirs(chosen, model, folder / "trial", epochs=1000, minutes=chosen.minutes / 5.0)
     per_epoch = 60.0 * chosen.minutes / 5.0 / max(len(trial), 1)
     if len(trial) > 2:
@@ -100,7 +101,7 @@ def train_theirs(chosen: argparse.Namespace, model: dict, split: dict[str, int])
     print(f"metatrain: {per_epoch:.1f} s per epoch of {split['training']} frames, {epochs} epochs")
     rows = run_theirs(chosen, model, folder / "run", epochs, chosen.minutes)
     if not rows:
-        sys.exit(f"metatrain has not finished an epoch; its words are in {folder / 'run'}")
+        sys.exit(f"metatrain has not finished an epoch; its log is in {folder / 'run'}")
     with (chosen.output / "theirs.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[-1]))
         writer.writeheader()
@@ -110,7 +111,7 @@ def train_theirs(chosen: argparse.Namespace, model: dict, split: dict[str, int])
 def run_theirs(
     chosen: argparse.Namespace, model: dict, folder: Path, epochs: int, minutes: float
 ) -> list[dict[str, float]]:
-    """One `mtt train`; rows of its log with the seconds since its training began."""
+    """Run `mtt train` once; rows of its log with the seconds since its training began."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def part(name: str) -> dict:
@@ -167,7 +168,7 @@ def run_theirs(
 
 
 def follow(process: subprocess.Popen, log: Path, seconds: float) -> list[dict[str, float]]:
-    """Read what it says until the time, counted from the start of its training, is over."""
+    """Read its output until the time, counted from the start of its training, is over."""
     rows, begun = [], None
     with log.open("w") as file:
         for line in process.stdout:
@@ -176,7 +177,7 @@ def follow(process: subprocess.Popen, log: Path, seconds: float) -> list[dict[st
             now = time.monotonic()
             if "Starting training" in line:
                 begun = now
-                # A timer, as it may say nothing for long.
+                # A timer, because it may print nothing for a long time.
                 timer = threading.Timer(seconds, process.terminate)
                 timer.daemon = True
                 timer.start()
@@ -188,7 +189,7 @@ def follow(process: subprocess.Popen, log: Path, seconds: float) -> list[dict[st
 
 
 def numbers(line: str) -> dict[str, float]:
-    """Validation errors in meV of a line of metatrain's log."""
+    """Read the validation errors, in meV, from a line of metatrain's log."""
     found = {"epoch": float(re.search(r"Epoch:\s*(\d+)", line)[1]) + 1.0}
     patterns = {
         "energy": r"validation energy RMSE(?: \(per atom\))?:\s*([\d.eE+-]+)\s*(m?)eV",
@@ -202,7 +203,7 @@ def numbers(line: str) -> dict[str, float]:
 
 
 def report(chosen: argparse.Namespace, split: dict[str, int]) -> None:
-    """Table and curves of what both have left behind."""
+    """Print a table and draw learning curves from the logs of both."""
     ours = [
         {
             "seconds": 3600.0 * row["hours"],
@@ -221,7 +222,7 @@ def report(chosen: argparse.Namespace, split: dict[str, int]) -> None:
         if not rows:
             continue
         last = rows[-1]
-        # From the first row on: what comes before is setting up.
+        # From the first row on: the time before it is spent on the setup.
         spent = last["seconds"] - rows[0]["seconds"] if len(rows) > 1 else last["seconds"]
         done = last["epoch"] - rows[0]["epoch"] if len(rows) > 1 else last["epoch"]
         hourly = 3600.0 * done / max(spent, 1e-9)

@@ -1,10 +1,11 @@
-"""Converted models: speed of plain PET beside metatrain and pet-kokkos, and the cost of exactness.
+"""Compare the speed of converted models with metatrain and pet-kokkos; the cost of exactness.
 
 python benchmarks/converted.py plain --metatrain PYTHON [--pet-kokkos PYTHON]
 python benchmarks/converted.py exact --metatrain PYTHON
 
-PYTHON are interpreters of other environments, one with metatrain, one with pet-kokkos. The weights
-are random, in the shapes of published models: their errors do not matter here. Prints tables.
+PYTHON are interpreters of other environments, one with metatrain, one with pet-kokkos. The models
+have the sizes of published ones and random weights, because errors do not matter here. Prints
+tables.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ EVERY = 8  # steps between corrections of multiple time stepping
 
 
 def main() -> None:
+    """Print the chosen table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -63,7 +65,7 @@ def main() -> None:
 
 
 def systems() -> dict[str, Atoms]:
-    """What is evaluated; water is a lattice of molecules at 1 g/cm^3, turned at random."""
+    """Structures by name; water is a lattice of randomly rotated molecules at 1 g/cm^3."""
     return {
         "64 C, diamond": bulk("C", "diamond", a=3.567, cubic=True) * (2, 2, 2),
         "648 atoms, water": water(6),
@@ -72,6 +74,7 @@ def systems() -> dict[str, Atoms]:
 
 
 def water(count: int) -> Atoms:
+    """Cube of `count` molecules a side."""
     rng = np.random.default_rng(0)
     molecule = np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]])
     positions = []
@@ -87,7 +90,7 @@ def water(count: int) -> Atoms:
 
 
 def plain(chosen: argparse.Namespace) -> None:
-    """Energy and forces of plain PET in ASE, float32, one program after the other."""
+    """Time energy and forces of plain PET in ASE, float32, one program after the other."""
     prepare(chosen)
     runners = {"metatrain": chosen.metatrain, "pet-driver": sys.executable}
     if chosen.pet_kokkos:
@@ -104,7 +107,7 @@ def plain(chosen: argparse.Namespace) -> None:
 
 
 def exact(chosen: argparse.Namespace) -> None:
-    """Plain, exact, and exact by multiple time stepping, of liquid water."""
+    """Time plain PET, exact forces, and exact forces by multiple time stepping for water."""
     prepare(chosen)
     print(
         f"{'192 atoms of water, ms per step':34s}{'plain':>10s}{'direct':>10s}{'atom':>10s}"
@@ -116,7 +119,7 @@ def exact(chosen: argparse.Namespace) -> None:
             * run(sys.executable, "pet-driver", model, "192 atoms, water", chosen, scope)["seconds"]
             for scope in ("none", "direct", "atom")
         }
-        # Plain forces at each step; at every eighth the exact ones too, and the plain ones again.
+        # Plain forces at each step; at every eighth also the exact and, once more, the plain ones.
         mixed = found["none"] + (found["atom"] + found["none"]) / EVERY
         print(
             f"{model:34s}{found['none']:10.1f}{found['direct']:10.1f}{found['atom']:10.0f}"
@@ -126,7 +129,7 @@ def exact(chosen: argparse.Namespace) -> None:
 
 
 def prepare(chosen: argparse.Namespace) -> None:
-    """Checkpoints by metatrain, and their conversions."""
+    """Write checkpoints with metatrain and convert them, unless this was done before."""
     chosen.folder.mkdir(exist_ok=True)
     if all((chosen.folder / f"{name}.safetensors").exists() for name in SHAPES):
         return
@@ -145,7 +148,7 @@ def prepare(chosen: argparse.Namespace) -> None:
 
 
 def write_for_kokkos(source: Path, path: Path) -> None:
-    """The same numbers in the two files of pet-kokkos, github.com/peterspackman/pet-kokkos."""
+    """Write the same weights as pet-kokkos (github.com/peterspackman/pet-kokkos) reads them."""
     import torch
     from safetensors.torch import save_file
 
@@ -198,7 +201,7 @@ def run(
     chosen: argparse.Namespace,
     scope: str = "none",
 ) -> dict[str, float]:
-    """One program with one model and one system, in a process of its own."""
+    """Time one program with one model and one system, in a separate process."""
     words = ["--runner", runner, "--model", model, "--system", system, "--scope", scope]
     words += ["--folder", str(chosen.folder), "--repeats", str(chosen.repeats)]
     done = subprocess.run(
@@ -211,7 +214,7 @@ def run(
 
 
 def time_one(chosen: argparse.Namespace) -> None:
-    """Median over evaluations of slightly different structures, as steps of dynamics are."""
+    """Print the median time of evaluations of slightly different structures, as in dynamics."""
     warnings.simplefilter("ignore")
     atoms = systems()[chosen.system]
     atoms.calc = calculator(chosen)
@@ -226,6 +229,7 @@ def time_one(chosen: argparse.Namespace) -> None:
 
 
 def calculator(chosen: argparse.Namespace):  # noqa: ANN201 (of three packages)
+    """Calculator of ASE that the chosen program offers."""
     path = chosen.folder / chosen.model
     if chosen.runner == "metatrain":
         from metatomic_ase import MetatomicCalculator
@@ -245,7 +249,7 @@ def calculator(chosen: argparse.Namespace):  # noqa: ANN201 (of three packages)
 
 
 def write(chosen: argparse.Namespace) -> None:
-    """Random weights, by metatrain."""
+    """Write checkpoints with random weights; runs in the environment of metatrain."""
     import copy
 
     import torch

@@ -1,9 +1,9 @@
-"""Liquid water on one rank and on two: parallel efficiency, exchange against wide halo, and what
-this lets one expect of more ranks.
+"""Measure parallel efficiency of liquid water on one and two ranks; extrapolate to more ranks.
 
 python benchmarks/domains.py [--atoms 192 648 2592 5184] [--repeats 2]
 
-One thread per rank. Runs that are compared alternate; the figures are medians over the repeats.
+Compares exchange of messages with a wide halo. One thread per rank. Runs that are compared
+alternate; the figures are medians over the repeats.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pet_driver.files.checkpoint import load_checkpoint
 from pet_driver.runtime.progress import Progress
 
 BIN = Path(sys.executable).parent
-# molecules a side of the cube, and how often it is repeated
+# Molecules per side of the cube, and how often the cube is repeated.
 BOXES = {192: (4, (1, 1, 1)), 648: (6, (1, 1, 1)), 2592: (6, (2, 2, 1)), 5184: (6, (2, 2, 2))}
 ATOM_EVALUATIONS = 16_000  # about as many per run
 SCRIPT = """
@@ -42,7 +42,7 @@ fix integrate all nve
 run 1
 run {steps}
 """
-# Of a cluster, assumed: seconds per message and per byte between nodes, and per stage of a sum.
+# Assumed for a cluster: seconds per message and per byte between nodes, per stage of a collective.
 MESSAGE, BYTE, STAGE = 5e-6, 1.0 / 5e9, 5e-6
 COLLECTIVES = 4  # per step
 FLUCTUATION = 0.5  # of the work of a rank, times the root of its number of atoms
@@ -62,6 +62,7 @@ class Timing:
 
 
 def main() -> None:
+    """Run all cases and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -86,7 +87,7 @@ def main() -> None:
 
 
 def write_box(folder: Path, n_atoms: int) -> None:
-    """Thermal water, from a classical model."""
+    """Write a box of liquid water equilibrated with a classical model."""
     per_side, repeats = BOXES[n_atoms]
     folder.mkdir()
     positions = thermal_water(per_side, 5.0)
@@ -97,7 +98,7 @@ def write_box(folder: Path, n_atoms: int) -> None:
 
 
 def run(folder: Path, ranks: int, halo: str, steps: int) -> Timing:
-    """The last of two runs of pet-lmp; the first warms up."""
+    """Time a run of pet-lmp, after a first one that warms up."""
     (folder / "in.lmp").write_text(SCRIPT.format(halo=halo, steps=steps))
     command = [BIN / "mpiexec", "-n", str(ranks), BIN / "pet-lmp", "-in", "in.lmp", "-log", "none"]
     result = subprocess.run(
@@ -120,11 +121,13 @@ def run(folder: Path, ranks: int, halo: str, steps: int) -> Timing:
 
 
 def median(found: list[Timing]) -> Timing:
+    """Median of each number."""
     columns = zip(*(vars(timing).values() for timing in found), strict=True)
     return Timing(*(statistics.median(column) for column in columns))
 
 
 def report(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> None:
+    """Print the tables of measured times."""
     print("\nms per step with one thread per rank; shares of the time on two ranks with exchange\n")
     print("| atoms | 1 rank | 2 ranks | efficiency | model | exchange | lists | LAMMPS |")
     print("|---|---|---|---|---|---|---|---|")
@@ -139,29 +142,31 @@ def report(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> Non
     print("| atoms | time, wide / exchange | atoms evaluated per rank | MB sent per step |")
     print("|---|---|---|---|")
     for n in sizes:
-        swap, wide = medians[n, 2, "exchange"], medians[n, 2, "wide"]
+        one_deep, wide = medians[n, 2, "exchange"], medians[n, 2, "wide"]
         print(
-            f"| {n} | {wide.step / swap.step:.2f} | {wide.evaluated:.0f} / {swap.evaluated:.0f} "
-            f"| {wide.megabytes:.3g} / {swap.megabytes:.3g} |"
+            f"| {n} | {wide.step / one_deep.step:.2f} "
+            f"| {wide.evaluated:.0f} / {one_deep.evaluated:.0f} "
+            f"| {wide.megabytes:.3g} / {one_deep.megabytes:.3g} |"
         )
     for n in sizes:
         one = medians[n, 1, "exchange"]
         over = 100 * (100 - one.model) / one.model
-        print(f"\nGlue on one rank, {n} atoms: {over:.1f} % over the time of the model", end="")
+        print(f"\nOne rank, {n} atoms: all but the model takes {over:.1f} % of its time", end="")
     print()
 
 
 def predict(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> None:
-    """Efficiency of many ranks with cubic domains, from what was measured on two.
+    """Extrapolate the efficiency to many ranks with cubic domains from the times of two ranks.
 
     time = atoms * t + 5 exchanges * (26 messages * (m + M) + bytes * B) + collectives * log2(P) * S
-    where t and m, our own time per message, are measured here, and M, B, S are a network's.
+    where t and m, pet-driver's own time per message, are measured here, and M, B, S describe a
+    network.
     """
     checkpoint = load_checkpoint("water")
-    exchanges = checkpoint.hyper.swaps + 1
+    exchanges = 2 * checkpoint.hyper.exchanges + 1
     largest = max(sizes)
     edge = (largest / 0.1002) ** (1 / 3)
-    # Of a size at which nothing must be computed twice for want of memory.
+    # At this size no samples are recomputed to save memory.
     usual = min(sizes, key=lambda n: abs(n - 648))
     per_atom = medians[usual, 1, "exchange"].step / usual
     two = medians[largest, 2, "exchange"]
@@ -170,12 +175,12 @@ def predict(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> No
     small = medians[min(sizes), 2, "exchange"]
     own = small.step * small.exchange / 100 / (exchanges + COLLECTIVES)
     print(
-        f"\nA model of more ranks: {1e3 * per_atom:.2f} ms per atom, {per_area:.0f} bytes per "
-        f"square angstrom of boundary and step, {1e6 * own:.0f} us of our own per exchange (all "
-        "measured here); "
+        f"\nExtrapolation to more ranks: {1e3 * per_atom:.2f} ms per atom, {per_area:.0f} bytes "
+        f"per square angstrom of boundary and step, {1e6 * own:.0f} us of pet-driver's own time "
+        "per exchange (all measured here); "
         f"cubic domains with 26 neighbors, {1e6 * MESSAGE:.0f} us per message and 5 GB/s between "
-        f"nodes, {1e6 * STAGE:.0f} us per stage of a collective, work per rank that varies by "
-        f"{FLUCTUATION:g} / sqrt(atoms), of which the slowest rank counts (all assumed)\n"
+        f"nodes, {1e6 * STAGE:.0f} us per stage of a collective, work per rank that fluctuates by "
+        f"{FLUCTUATION:g} / sqrt(atoms), the slowest rank determines the time (all assumed)\n"
     )
     print("| atoms per rank | 64 ranks: efficiency | 4096 ranks: efficiency |")
     print("|---|---|---|")

@@ -1,9 +1,10 @@
-"""What exact symmetry costs, and how exact it is: the tables of the README.
+"""Measure the cost of exact symmetry and how exact it is; prints the tables of the README.
 
 python benchmarks/ecse.py [frames] [cost] [scaling] [memory] [exactness] [size]   (default: all)
 
-Random weights in the network's default shape; the frames have the paper's constants, and in one
-more column those of the model `water`. Timings are ratios of runs that alternate.
+Uses random weights and the default hyperparameters of the network; the constants of the frames are
+the paper's, and in an additional column those of the model `water`. Timings are ratios of runs that
+alternate.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.rotation_error import random_rotations, rotated
 from pet_driver.files.checkpoint import load_checkpoint, random_checkpoint
 from pet_driver.frames import FrameConstants, environment_frames, pooled_frames
-from pet_driver.graph import Batch, System
 from pet_driver.model import Hyperparameters
 from pet_driver.runtime.progress import Progress
 
@@ -37,10 +37,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SPECIES = (1, 6, 8, 11, 14, 17, 29)
 DEFAULT = Hyperparameters(species=SPECIES)
 GENTLE = load_checkpoint("water").hyper.frames
-CPU = torch.device("cpu")
 
 
 def main() -> None:
+    """Run the chosen parts."""
     parts = {
         "frames": frame_construction,
         "cost": cost,
@@ -67,18 +67,20 @@ def main() -> None:
 
 
 def water() -> Atoms:
+    """Liquid water of the LAMMPS example."""
     path = ROOT / "lammps_examples" / "water_nvt" / "water.data"
     atoms = read_lammps_data(path, units="metal", atom_style="atomic")
     return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
 
 
 def rattled(atoms: Atoms, amount: float = 0.05) -> Atoms:
+    """Displace the atoms at random by `amount`, angstrom."""
     atoms.rattle(amount, seed=1)
     return atoms
 
 
 def structures() -> dict[str, Atoms]:
-    """Name and structure, thermally disordered."""
+    """Structures by name, with thermal disorder."""
     return {
         "liquid water, 192 atoms": water(),
         "silicon, 64 atoms": rattled(bulk("Si", cubic=True).repeat(2)),
@@ -92,19 +94,17 @@ def structures() -> dict[str, Atoms]:
 
 
 def frame_construction() -> None:
-    """Frames of 648 environments of liquid water, forward and backward, on one core."""
-    batch = batch_of(water().repeat((2, 2, 1)))
-    vectors = batch.vectors.requires_grad_(True)
+    """Time the frames of 648 environments of liquid water, forward and backward, on one core."""
+    graph = potential_of("layer").graph([water().repeat((2, 2, 1))])
+    vectors = graph.vectors.requires_grad_(True)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     times = []
     for _ in range(6):
         start = time.perf_counter()
-        table = batch.environments.pad(vectors)[:648]
-        rows = environment_frames(
-            table, batch.environments.valid[:648], DEFAULT.cutoff, DEFAULT.frames
-        )
-        torch.autograd.grad(rows.frames.sum() + rows.weights.square().sum(), vectors)
+        table = graph.padded.pad(vectors)[:648]
+        found = environment_frames(table, graph.padded.valid[:648], DEFAULT.cutoff, DEFAULT.frames)
+        torch.autograd.grad(found.frames.sum() + found.weights.square().sum(), vectors)
         times.append(time.perf_counter() - start)
     torch.set_num_threads(threads)
     print_table(
@@ -115,7 +115,7 @@ def frame_construction() -> None:
 
 
 def cost() -> None:
-    """Energy and forces in scope layer against plain PET, with the same weights."""
+    """Compare the time of energy and forces in scope layer with plain PET, same weights."""
     rows = []
     cases = structures()
     with Progress("cost", len(cases)) as progress:
@@ -141,12 +141,12 @@ def cost() -> None:
             )
             progress.advance(name)
     print_table(
-        "Cost of scope layer over plain PET, float32, energy and forces",
+        "Cost of scope layer relative to plain PET, float32, energy and forces",
         [
             "structure",
             "plain, ms",
             "frames per atom",
-            "cost over plain",
+            "cost relative to plain",
             "frames (as `water`)",
             "cost (as `water`)",
             "full-box evaluations, original protocol",
@@ -156,7 +156,7 @@ def cost() -> None:
 
 
 def scaling() -> None:
-    """Time against the number of atoms."""
+    """Measure the time as a function of the number of atoms."""
     rows = []
     repeats = [(1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 2, 2), (3, 3, 3)]
     plain, exact = potential_of("none"), potential_of("layer")
@@ -182,7 +182,7 @@ def scaling() -> None:
 
 
 def memory() -> None:
-    """Peak memory of one evaluation in a process of its own, above that of loading the model."""
+    """Measure the peak memory of one evaluation, above that of the loaded model."""
     rows = []
     repeats = [(1, 1, 1), (2, 2, 1), (2, 2, 2), (3, 3, 3)]
     with Progress("memory", 2 * len(repeats)) as progress:
@@ -195,32 +195,31 @@ def memory() -> None:
                 progress.advance(f"{row[0]} atoms")
             rows.append([*row, f"{messages:.0f}"])
     print_table(
-        "Peak memory of scope layer above the start, MB, float32",
-        ["atoms", "rows in parts of 512", "all rows at once", "one table of messages"],
+        "Peak memory of scope layer above that at the start, MB, float32",
+        ["atoms", "samples in chunks of 512", "all samples at once", "one table of messages"],
         rows,
     )
 
 
 def peak_of(repeat: tuple[int, int, int], chunk: int) -> tuple[float, float]:
-    """Peak of an evaluation and size of the messages of one layer, MB."""
+    """Peak memory of an evaluation and size of the messages of one layer, MB."""
     warnings.simplefilter("ignore")
-    potential = potential_of("layer")
-    potential.memory.chunk = chunk
-    # Frames follow the memory that may be used, rows the chunk.
-    potential.memory.share = 1e-2 if chunk < 10**6 else 1.0
+    # The share of memory limits the chunks of frames, the chunk those of samples.
+    share = 1e-2 if chunk < 10**6 else 1.0
+    potential = potential_of("layer", chunk=chunk, memory_share=share)
     atoms = water()
     potential.compute(atoms[:30])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     atoms = atoms.repeat(repeat)
     potential.compute(atoms)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    environments = batch_of(atoms).environments
-    numbers = environments.n_centres * environments.n_neighbors * DEFAULT.width
+    padded = potential.graph([atoms]).padded
+    numbers = padded.n_centres * padded.n_neighbors * DEFAULT.width
     return peak / 1024, 4 * numbers / 1024**2
 
 
 def exactness() -> None:
-    """Largest relative change over rotations, random weights."""
+    """Measure the largest relative change under rotations, random weights."""
     cases = {
         **{name: atoms for name, atoms in structures().items() if not name.startswith("NaCl")},
         "CO2": molecule("CO2"),
@@ -245,10 +244,11 @@ def exactness() -> None:
 
 
 def size_consistency() -> None:
-    """Supercells, far fragments, and what one fragment feels of the other, in all exact scopes.
+    """Measure the size consistency of all exact scopes: supercells and distant fragments.
 
-    Copies of one cell have the same frames as the cell, so the scope structure is extensive for
-    them; it is not additive as soon as two fragments differ, if only in their orientation.
+    Also the force on a fragment as the other moves. Copies of one cell have the same frames as the
+    cell, so the scope structure is extensive for them; it is not additive as soon as two fragments
+    differ, even if only in their orientation.
     """
     cell = rattled(bulk("Si", cubic=True), 0.1)
     first = molecule("H2O")
@@ -272,11 +272,11 @@ def size_consistency() -> None:
             ]
         )
     print_table(
-        "Size consistency, relative defects, float64",
+        "Relative errors of size consistency, float64",
         [
             "scope",
             "silicon 2x2x2 against 8 cells",
-            "two far molecules",
+            "two distant molecules",
             "force on one as the other moves",
         ],
         rows,
@@ -287,25 +287,28 @@ def size_consistency() -> None:
 
 
 def potential_of(
-    scope: str, dtype: str = "float32", frames: FrameConstants = DEFAULT.frames
+    scope: str,
+    dtype: str = "float32",
+    frames: FrameConstants = DEFAULT.frames,
+    **options: float,
 ) -> Potential:
+    """Potential with random weights and a dipole.
+
+    :param options: others of `EvaluationOptions`
+    """
     hyper = replace(DEFAULT, frames=frames, properties=(("dipole", 1),))
-    return Potential(random_checkpoint(hyper), dtype=dtype, scope=scope)
-
-
-def batch_of(atoms: Atoms) -> Batch:
-    return Batch.from_systems([System.from_atoms(atoms)], DEFAULT.cutoff, SPECIES, CPU)
+    return Potential(random_checkpoint(hyper), dtype=dtype, scope=scope, **options)
 
 
 def pooled_count(atoms: Atoms) -> int:
-    """Frames that are left when those of all atoms are pooled and pruned together."""
-    batch = batch_of(atoms)
+    """Number of frames after those of all atoms are pooled and pruned together."""
+    graph = potential_of("layer").graph([atoms])
     pooled, _ = pooled_frames(
-        batch.environments.pad(batch.vectors),
-        batch.environments.valid,
+        graph.padded.pad(graph.vectors),
+        graph.padded.valid,
         DEFAULT.cutoff,
         DEFAULT.frames,
-        batch.structure,
+        graph.structure,
         1,
     )
     return len(pooled.weights)
@@ -314,7 +317,7 @@ def pooled_count(atoms: Atoms) -> int:
 def relative_changes(
     potential: Potential, atoms: Atoms, rotations: np.ndarray
 ) -> list[float | None]:
-    """Energy, forces, virial and dipoles of the atoms; None where there is nothing to change."""
+    """Relative changes of energy, forces, virial and dipoles; None where these vanish."""
     still = potential.compute(atoms)
     worst = np.zeros(4)
     for r in rotations:
@@ -334,7 +337,7 @@ def relative_changes(
 
 
 def alternate(calls: list[Callable[[], object]], rounds: int = 5) -> list[float]:
-    """Median time of each call, in s, the calls taking turns after one to warm up."""
+    """Median time of each call, in s; the calls take turns after one round to warm up."""
     times: list[list[float]] = [[] for _ in calls]
     for repetition in range(rounds + 1):
         for call, record in zip(calls, times, strict=True):
@@ -346,7 +349,7 @@ def alternate(calls: list[Callable[[], object]], rounds: int = 5) -> list[float]
 
 
 def print_table(title: str, header: list[str], rows: Iterable[list[str]]) -> None:
-    """Markdown."""
+    """Print a table in Markdown."""
     print(f"\n{title}\n")
     for row in (header, ["---"] * len(header), *rows):
         print("| " + " | ".join(row) + " |")

@@ -1,10 +1,9 @@
-"""The same water, run four ways: pet-lmp, fix python, ML-IAP and ASE. What the first step says, and
-how long a step takes.
+"""Compare the first step and the speed of water run with pet-lmp, fix python, ML-IAP and ASE.
 
 python benchmarks/four_ways.py [--ranks 2] [--steps 20]
 
-The LAMMPS with PYTHON and ML-IAP is the one that tests/lammps_build/install.sh makes; without it
-those ways are left out.
+The LAMMPS with PYTHON and ML-IAP is the one that tests/lammps_build/install.sh builds; without it,
+fix python and ML-IAP are skipped.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ BAR, BOLTZMANN = 1602176.5, 8.617343e-5  # LAMMPS' constants for metal units
 
 
 def main() -> None:
+    """Run all ways and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -60,7 +60,7 @@ def main() -> None:
                 command += ["-var", "data", DATA, "-var", "steps", options.steps, *variables]
                 rows[name] = with_lammps(command, options.ranks, Path(scratch))
             else:
-                print(f"{name} is left out: there is no {program[0]}")
+                print(f"{name} is skipped: there is no {program[0]}")
     print(f"\nLAMMPS on {options.ranks} ranks with one thread each, ASE with as many threads\n")
     print("| way | energy, eV | pressure, bar | norm of forces, eV/angstrom | ms/step |")
     print("|---|---|---|---|---|")
@@ -86,7 +86,7 @@ def with_ase(steps: int) -> tuple[float, float, float, float]:
 
 
 def with_lammps(command: list, ranks: int, folder: Path) -> tuple[float, float, float, float]:
-    """The same, of the first line of LAMMPS' output."""
+    """Return the same from the first thermo line and the loop time of LAMMPS."""
     words = [BIN / "mpiexec", "-n", ranks, *command]
     setting = f"source {BUILD / 'env.sh'}; " if str(BUILD) in str(command[0]) else ""
     result = subprocess.run(

@@ -1,11 +1,10 @@
-"""What the constants of the frames do to molecular dynamics: frames per atom, time, and how well
-energy is conserved, with the weights of the model `water`.
+"""Measure the effect of the constants of the frames on molecular dynamics.
 
 python benchmarks/frame_constants.py [--steps 240]
 
-NVE of 192 atoms of liquid water, 0.5 fs, float32, all from the same positions and velocities, which
-the model with its own constants has reached after 200 steps. Drift and range of the total energy in
-meV/atom.
+Prints frames per atom, time per step, and drift and range of the total energy in meV/atom, with the
+weights of the model `water`. NVE of 192 atoms of liquid water, 0.5 fs, float32; all runs start from
+the same positions and velocities, those after 200 steps with the model's own constants.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from pet_driver.runtime.progress import Progress
 
 WATER = Path(__file__).resolve().parent.parent / "lammps_examples" / "water_nvt" / "water.data"
 TIME_STEP = 0.5 * units.fs
-# margin, pruning from, axis_margin; pruning ends at 1
+# margin, start of pruning, axis_margin; pruning ends at 1
 CONSTANTS = [
     (0.15, 0.6, None),
     (0.3, 0.6, None),
@@ -41,6 +40,7 @@ CONSTANTS = [
 
 
 def main() -> None:
+    """Run dynamics with all constants and print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

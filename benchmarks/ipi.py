@@ -1,5 +1,7 @@
-"""What i-PI costs beside the model: time per step by transport, with our client and with i-PI's own
-Python driver that loads the same model, beside the model alone.
+"""Cost of i-PI beside the model.
+
+Time per step by transport, with our client and with i-PI's own Python driver that loads the same
+model, beside the model alone.
 
 python benchmarks/ipi.py [--molecules 8 64 343] [--beads 1 16] [--steps 10]
 
@@ -13,6 +15,7 @@ import os
 import re
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -57,7 +60,22 @@ FIELDS = {
 }
 
 
+@dataclass(frozen=True)
+class Case:
+    """One way of running i-PI.
+
+    :param driver: "ours" or "i-PI's"
+    :param mode: transport, a key of `FIELDS`
+    :param batched: whether all beads go in one request
+    """
+
+    driver: str
+    mode: str
+    batched: bool
+
+
 def main() -> None:
+    """Run all cases and print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -73,30 +91,36 @@ def main() -> None:
             atoms = water(molecules)
             for beads in options.beads:
                 alone = model_alone(atoms, beads)
-                for driver, mode, batched in cases(options.modes, beads):
-                    seconds, in_model = run(atoms, beads, options.steps, driver, mode, batched)
-                    beside = alone[batched and beads > 1]
-                    rows.append(
-                        (len(atoms), beads, mode, batched, driver, seconds, beside, in_model)
-                    )
-                    progress.advance(f"{mode}, {driver}")
+                for case in cases(options.modes, beads):
+                    seconds, in_model = run(atoms, beads, options.steps, case)
+                    beside = alone[case.batched and beads > 1]
+                    rows.append(row(len(atoms), beads, case, (seconds, beside, in_model)))
+                    progress.advance(f"{case.mode}, {case.driver}")
     print(
         "\n| atoms | beads | transport | batched | driver | ms/step | the model alone, ms | not "
         "in the model, ms |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for atoms, beads, mode, batched, driver, seconds, alone, in_model in rows:
-        share = "-" if in_model is None else f"{1e3 * (seconds - in_model):.1f}"
-        print(
-            f"| {atoms} | {beads} | {mode} | {'yes' if batched else 'no'} | {driver} "
-            f"| {1e3 * seconds:.1f} | {1e3 * alone:.1f} | {share} |"
-        )
+    print("\n".join(rows))
 
 
-def cases(modes: list[str], beads: int) -> list[tuple[str, str, bool]]:
-    """(driver, transport, whether batched); those that are compared beside each other."""
+def row(n_atoms: int, beads: int, case: Case, times: tuple[float, float, float | None]) -> str:
+    """Row of the table.
+
+    :param times: of a step, of the model alone and of the model in the step, seconds
+    """
+    seconds, alone, in_model = times
+    rest = "-" if in_model is None else f"{1e3 * (seconds - in_model):.1f}"
+    return (
+        f"| {n_atoms} | {beads} | {case.mode} | {'yes' if case.batched else 'no'} | {case.driver} "
+        f"| {1e3 * seconds:.1f} | {1e3 * alone:.1f} | {rest} |"
+    )
+
+
+def cases(modes: list[str], beads: int) -> list[Case]:
+    """All cases; those that are compared follow each other."""
     return [
-        (driver, mode, batched)
+        Case(driver, mode, batched)
         for mode in modes
         for batched in ((False, True) if beads > 1 else (False,))
         for driver in (("ours",) if mode == "direct" else ("ours", "i-PI's"))
@@ -130,12 +154,20 @@ def model_alone(atoms: Atoms, beads: int) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def run(
-    atoms: Atoms, beads: int, steps: int, driver: str, mode: str, batched: bool
-) -> tuple[float, float | None]:
+def run(atoms: Atoms, beads: int, steps: int, case: Case) -> tuple[float, float | None]:
     """Seconds per step, and how many of them our client spent in the model."""
-    batch = f"<batch_size> {beads} </batch_size>" if batched else ""
-    field = FIELDS[mode].format(batch=batch, path=ipi_pes_path())
+    batch = f"<batch_size> {beads} </batch_size>" if case.batched else ""
+    field = FIELDS[case.mode].format(batch=batch, path=ipi_pes_path())
+    with tempfile.TemporaryDirectory() as scratch:
+        text = INPUT.format(steps=steps, beads=beads, field=field)
+        outcome = Job(Path(scratch), atoms, text, steps).run(case.mode, command_of(case))
+    found = re.search(r"\(([\d.]+) ms for each\)", outcome.printed)
+    in_model = 1e-3 * beads * float(found[1]) if found else None
+    return outcome.seconds_per_step, in_model
+
+
+def command_of(case: Case) -> list[str | Path]:
+    """Command of the driver, with {address} and {port} to be filled in."""
     where = {
         "unix": ["--unix", "{address}"],
         "shm": ["--shm", "{address}"],
@@ -149,16 +181,11 @@ def run(
         "inet": ["-a", "127.0.0.1", "-p", "{port}"],
         "mpi": ["--mpi"],
     }
-    command = [BIN / "pet-driver", "ipi", "water", "--template", "init.xyz", *where[mode]]
-    if driver != "ours":
-        command = [BIN / "i-pi-py_driver", "-m", "custom", "-P", ipi_pes_path(), *theirs[mode]]
-        command += ["-o", "template=init.xyz,model=water"]
-    with tempfile.TemporaryDirectory() as scratch:
-        text = INPUT.format(steps=steps, beads=beads, field=field)
-        outcome = Job(Path(scratch), atoms, text, steps).run(mode, command)
-    said = re.search(r"\(([\d.]+) ms for each\)", outcome.said)
-    in_model = 1e-3 * beads * float(said[1]) if said else None
-    return outcome.seconds_per_step, in_model
+    if case.driver == "ours":
+        words = ["ipi", "water", "--template", "init.xyz", *where[case.mode]]
+        return [BIN / "pet-driver", *words]
+    words = ["-m", "custom", "-P", str(ipi_pes_path()), *theirs[case.mode]]
+    return [BIN / "i-pi-py_driver", *words, "-o", "template=init.xyz,model=water"]
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Conservation and speed in i-PI: path integrals in one batch through shared memory; and multiple
-time stepping with the symmetry correction every 8 steps, against exact forces at every step.
+"""Conservation and speed in i-PI.
+
+Path integrals in one batch through shared memory; and multiple time stepping with the symmetry
+correction every 8 steps, against exact forces at every step.
 
 python benchmarks/ipi_dynamics.py [pimd] [molecule] [liquid] [--steps 500]
 
-pimd:     64 molecules, 4 beads, model `water`; the drift of the conserved quantity. molecule: a
-free molecule, model `water_plain` (trained without frames) in the scope atom; by how much its
-angular momentum changes with plain PET, exact forces, and multiple time steps. liquid:   32
-molecules, likewise; kinetic energies, distances with their errors, and speed.
+pimd: 64 molecules, 4 beads, model `water`; the drift of the conserved quantity.
+molecule: a free molecule, model `water_plain` (trained without frames) in scope atom; the change of
+its angular momentum with plain PET, exact forces, and multiple time steps.
+liquid: 32 molecules, likewise; kinetic energies, distances with their errors, and speed.
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ from pathlib import Path
 
 import ase.io
 import numpy as np
+import numpy.typing as npt
 from ase import Atoms
 from ipi_job import BIN, Job
 from make_water_box import length, thermal_water
 
+ROOT = Path(__file__).resolve().parent.parent
+Floats = npt.NDArray[np.float64]
 STEP = 0.5  # fs
 MULTIPLE = 8
 INPUT = """<simulation verbosity='low'>
@@ -61,16 +66,22 @@ PILE = "<thermostat mode='pile_g'> <tau units='femtosecond'> 100 </tau> </thermo
 
 @dataclass
 class Run:
-    """table: lines of simulation.out; frames: (n, n_atoms, 3) positions; velocities: likewise,
-    atomic units; seconds: per plain step of `STEP`."""
+    """What a simulation has written.
 
-    table: np.ndarray
-    frames: np.ndarray
-    velocities: np.ndarray
+    :param table: lines of simulation.out
+    :param frames: (n, n_atoms, 3), positions, angstrom
+    :param velocities: (n, n_atoms, 3), atomic units
+    :param seconds: per plain step of `STEP`
+    """
+
+    table: Floats
+    frames: Floats
+    velocities: Floats
     seconds: float
 
 
 def main() -> None:
+    """Run the studies that are named, or all."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -84,11 +95,10 @@ def main() -> None:
 
 
 def pimd(steps: int | None) -> None:
-    """Drift of the conserved quantity of path-integral dynamics."""
+    """Print the drift of the conserved quantity of path-integral dynamics."""
     steps = steps or 500
-    atoms = ase.io.read(
-        Path(__file__).resolve().parent.parent / "ipi_inputs" / "water_pimd" / "init.xyz"
-    )
+    atoms = ase.io.read(ROOT / "ipi_inputs" / "water_pimd" / "init.xyz")
+    assert isinstance(atoms, Atoms)
     fields = SOCKET.format(name="a", mode="shm", batch="<batch_size> 4 </batch_size>")
     text = INPUT.format(
         steps=steps,
@@ -101,7 +111,8 @@ def pimd(steps: int | None) -> None:
         nmts="",
         thermostat=PILE,
     )
-    driver = [BIN / "pet-driver", "ipi", "water", "--template", "init.xyz", "--shm", "{address}a"]
+    driver: list[str | Path] = [BIN / "pet-driver", "ipi", "water", "--template", "init.xyz"]
+    driver += ["--shm", "{address}a"]
     with tempfile.TemporaryDirectory() as scratch:
         job = Job(Path(scratch), atoms, text, steps)
         outcome = job.run("shm", driver)
@@ -117,7 +128,7 @@ def pimd(steps: int | None) -> None:
 
 
 def molecule(steps: int | None) -> None:
-    """Angular momentum of a free molecule."""
+    """Print the change of the angular momentum of a free molecule."""
     steps = steps or 4000
     atoms = Atoms("OHH", [[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]], cell=[20.0] * 3)
     print(f"one water molecule, {steps * STEP / 1000:g} ps\n")
@@ -132,7 +143,7 @@ def molecule(steps: int | None) -> None:
 
 
 def liquid(steps: int | None) -> None:
-    """What a chemist would measure, and what it costs."""
+    """Print averages over a liquid with their errors, and the time per step."""
     steps = steps or 2400
     sides = (4, 4, 2)
     cell = [length(n) for n in sides]
@@ -168,9 +179,13 @@ NAMES = {
 def dynamics(
     atoms: Atoms, kind: str, steps: int, ensemble: str, thermostat: str, stride: int
 ) -> Run:
-    """
+    """Run one simulation with the model `water_plain`.
+
     :param kind: "plain", "exact", or "multiple": plain at every step, the correction rarely
-    :param steps: of `STEP`
+    :param steps: number of steps of `STEP`
+    :param ensemble: "nve" or "nvt"
+    :param thermostat: element of i-PI's input, "" for none
+    :param stride: steps of i-PI between frames that are written
     """
     multiple = kind == "multiple"
     names = ["plain", "difference"] if multiple else ["plain" if kind == "plain" else "ecse"]
@@ -209,15 +224,20 @@ def dynamics(
     return Run(table, frames, velocities, outcome.seconds_per_step / longest)
 
 
-def angular_momenta(atoms: Atoms, run: Run) -> np.ndarray:
-    """(n, 3), about the centre of mass, any unit."""
+def angular_momenta(atoms: Atoms, run: Run) -> Floats:
+    """Angular momentum about the centre of mass, (n, 3), in any unit."""
     masses = atoms.get_masses()[:, None]
     centred = run.frames - (masses * run.frames).sum(axis=1, keepdims=True) / masses.sum()
-    return np.cross(centred, masses * run.velocities).sum(axis=1)
+    momenta: Floats = np.cross(centred, masses * run.velocities).sum(axis=1)
+    return momenta
 
 
-def geometry(frames: np.ndarray, cell: np.ndarray) -> list[np.ndarray]:
-    """Averages over each frame: O-H distance, H-O-H angle in degrees, distance to the nearest O."""
+def geometry(frames: Floats, cell: Floats) -> list[Floats]:
+    """Averages over each frame: O-H distance, H-O-H angle in degrees, nearest O-O distance.
+
+    :param cell: (3,), edges of the box, angstrom
+    :return: (n,) each
+    """
     molecules = frames.reshape(len(frames), -1, 3, 3)
     bonds = molecules[:, :, 1:] - molecules[:, :, :1]
     bonds -= cell * np.round(bonds / cell)
@@ -234,8 +254,8 @@ def geometry(frames: np.ndarray, cell: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def with_error(series: np.ndarray, blocks: int = 6) -> str:
-    """Mean, and its standard error from blocks."""
+def with_error(series: Floats, blocks: int = 6) -> str:
+    """Mean and its standard error from blocks, as text."""
     means = [block.mean() for block in np.array_split(series, blocks)]
     return f"{series.mean():.4g} ± {np.std(means, ddof=1) / np.sqrt(blocks):.2g}"
 

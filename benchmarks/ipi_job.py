@@ -10,31 +10,41 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 from ase import Atoms
 
 BIN = Path(sys.executable).parent
+Process = subprocess.Popen[bytes]
 
 
 @dataclass
 class Outcome:
-    """times: when each line of i-PI's output appeared, seconds; said: what the driver printed."""
+    """Times of the steps, and what the driver printed.
 
-    times: np.ndarray
-    said: str
+    :param times: (n_steps + 1,), when each line of i-PI's output appeared, seconds
+    :param printed: output of the driver
+    """
+
+    times: npt.NDArray[np.float64]
+    printed: str
 
     @property
     def seconds_per_step(self) -> float:
-        """From the first step on: the start of the driver is not counted."""
-        return (self.times[-1] - self.times[0]) / (len(self.times) - 1)
+        """Mean from the first step on, without the start of the driver."""
+        return float(self.times[-1] - self.times[0]) / (len(self.times) - 1)
 
 
 class Job:
-    """i-PI's input in a folder.
+    """A simulation of i-PI in a folder.
 
-    :param text: of the input, with {address} and {port} where they belong; writes `simulation.out`
-        with a line for each step
+    :param folder: must exist
+    :param atoms: written as `init.xyz`
+    :param text: of the input, with {address} and {port} where they belong; it must write
+        `simulation.out` with a line for each step
+    :param steps: number of steps that the input asks for
     """
 
     def __init__(self, folder: Path, atoms: Atoms, text: str, steps: int) -> None:
@@ -44,7 +54,8 @@ class Job:
         (folder / "input.xml").write_text(text.format(address=self.name, port=self.port))
 
     def run(self, mode: str, driver: list[str | Path]) -> Outcome:
-        """
+        """Start i-PI and its driver, and wait for both.
+
         :param mode: unix, inet, shm: i-PI and a driver; direct: i-PI alone; mpi: one MPI job
         :param driver: command of the driver
         """
@@ -52,7 +63,7 @@ class Job:
         server = [str(BIN / "i-pi"), "input.xml"]
         if mode == "mpi":
             server = [str(BIN / "mpiexec"), "-n", "1", *server, ":", "-n", "1", *words]
-        processes = []
+        processes: list[Process] = []
         with (
             (self.folder / "ipi.log").open("w") as log,
             (self.folder / "driver.log").open("w") as own,
@@ -71,22 +82,22 @@ class Job:
                     process.wait()
         return Outcome(times, (self.folder / "driver.log").read_text())
 
-    def _start(self, words: list[str], log: object) -> subprocess.Popen:
+    def _start(self, words: list[str], log: IO[str]) -> Process:
         return subprocess.Popen(words, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT)
 
     def _wait_for_socket(self, mode: str) -> None:
-        """Until i-PI listens: its own driver does not wait."""
+        """Wait until i-PI listens: its own driver does not wait."""
         for _ in range(400):
             if mode == "inet":
                 listening = "listening" in (self.folder / "ipi.log").read_text().lower()
             else:
-                listening = glob.glob(f"/tmp/ipi_{self.name}*")
+                listening = bool(glob.glob(f"/tmp/ipi_{self.name}*"))
             if listening:
                 break
             time.sleep(0.05)
         time.sleep(0.5)
 
-    def _step_times(self, server: subprocess.Popen) -> np.ndarray:
+    def _step_times(self, server: Process) -> npt.NDArray[np.float64]:
         output = self.folder / "simulation.out"
         found: list[float] = []
         while len(found) <= self.steps:
@@ -103,7 +114,7 @@ class Job:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody uses now."""
+    """Number of a port of this machine that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])

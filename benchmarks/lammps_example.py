@@ -1,4 +1,4 @@
-"""Running an example of `lammps_examples`."""
+"""Run an example of `lammps_examples`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ BIN = Path(sys.executable).parent
 def run_example(
     name: str, folder: Path, variables: dict[str, str | int | float]
 ) -> dict[str, np.ndarray | float]:
-    """Run it on two ranks in `folder`, with its output passing by; returns the thermo columns.
+    """Run an example on two ranks in `folder` and print its output; returns the thermo columns.
 
-    :param name: of the example's folder
-    :param variables: of its script
+    :param name: name of the example's folder
+    :param variables: variables of its script
     """
     folder.mkdir(parents=True, exist_ok=True)
     script = ROOT / "lammps_examples" / name / "in.lmp"

@@ -1,7 +1,8 @@
-"""Makes lammps_examples/ice_npt/ice.data: 32 molecules of cubic ice in a triclinic cell.
+"""Make lammps_examples/ice_npt/ice.data: 32 molecules of cubic ice in a triclinic cell.
 
-Oxygen lies on a diamond lattice. Each of its bonds has one hydrogen, and each oxygen two near it:
-the bonds are walked along closed paths, and every one gives its hydrogen to where it starts.
+The oxygen atoms form a diamond lattice. To satisfy the ice rules, the bonds are followed along
+closed paths, and in each bond the hydrogen is placed near the oxygen at which the step starts. Each
+bond then has one hydrogen, and each oxygen has two close to it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ OUTPUT = Path(__file__).resolve().parent.parent / "lammps_examples" / "ice_npt" 
 
 
 def main() -> None:
+    """Write the data file."""
     oxygen = oxygen_lattice()
     ice = with_hydrogen(oxygen, donations(oxygen, np.random.default_rng(0)))
     write_lammps_data(
@@ -30,6 +32,7 @@ def main() -> None:
 
 
 def oxygen_lattice() -> Atoms:
+    """Oxygen atoms of the triclinic cell."""
     lattice_constant = 4.0 * OXYGEN_DISTANCE / np.sqrt(3.0)
     primitive = bulk("O", "diamond", a=lattice_constant)
     steps = CELL * lattice_constant @ np.linalg.inv(primitive.cell.array)
@@ -37,7 +40,7 @@ def oxygen_lattice() -> Atoms:
 
 
 def donations(oxygen: Atoms, rng: np.random.Generator) -> list[tuple[int, np.ndarray]]:
-    """Donor and vector to the acceptor of every bond, two for each donor."""
+    """Donor, and vector to the acceptor, of every bond; each oxygen donates two."""
     donors, acceptors, vectors = neighbor_list("ijD", oxygen, 1.1 * OXYGEN_DISTANCE)
     unused = {k: list(rng.permutation(np.nonzero(donors == k)[0])) for k in range(len(oxygen))}
     taken, found = set(), []
@@ -56,13 +59,13 @@ def donations(oxygen: Atoms, rng: np.random.Generator) -> list[tuple[int, np.nda
 
 
 def with_hydrogen(oxygen: Atoms, donated: list[tuple[int, np.ndarray]]) -> Atoms:
-    """O H H for each molecule."""
+    """Add the hydrogen atoms; the order is O H H for each molecule."""
     numbers, positions = [], []
-    for k, place in enumerate(oxygen.positions):
-        hydrogen = [place + BOND * v / np.linalg.norm(v) for donor, v in donated if donor == k]
-        assert len(hydrogen) == 2, "a closed path leaves every oxygen as often as it comes"
+    for k, center in enumerate(oxygen.positions):
+        hydrogen = [center + BOND * v / np.linalg.norm(v) for donor, v in donated if donor == k]
+        assert len(hydrogen) == 2, "a closed path leaves every oxygen as often as it enters it"
         numbers += [8, 1, 1]
-        positions += [place, *hydrogen]
+        positions += [center, *hydrogen]
     return Atoms(numbers, positions, cell=oxygen.cell, pbc=True)
 
 

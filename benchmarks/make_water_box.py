@@ -1,7 +1,7 @@
-"""Makes the starting structure of the water examples: 64 molecules at 1 g/cm^3.
+"""Make the starting structure of the water examples: 64 molecules at 1 g/cm^3.
 
-From a lattice of randomly turned molecules, 50 ps with the flexible SPC/Fw model (J. Chem. Phys.
-124, 024503 (2006)) in LAMMPS. Writes lammps_examples/water_nvt/water.data and
+Starts from a lattice of randomly rotated molecules and runs 50 ps with the flexible SPC/Fw model
+(J. Chem. Phys. 124, 024503 (2006)) in LAMMPS. Writes lammps_examples/water_nvt/water.data and
 ipi_inputs/water_pimd/init.xyz.
 """
 
@@ -19,7 +19,7 @@ from mpi4py import MPI  # before LAMMPS runs: it loads the MPI library that LAMM
 from pet_driver.runtime.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
-LENGTH = 12.42  # angstrom, for 4 molecules a side: 64 at 1.00 g/cm^3
+LENGTH = 12.42  # angstrom, for 4 molecules per side: 64 at 1.00 g/cm^3
 SPC_FW = """
 pair_style lj/cut/coul/dsf 0.2 6.0 6.0
 pair_coeff 1 1 0.0 0.0
@@ -34,11 +34,17 @@ special_bonds lj/coul 0 0 0
 
 
 def main() -> None:
+    """Equilibrate the box and write the files."""
     write(thermal_water(4, 50.0))
 
 
 def thermal_water(per_side: int | tuple[int, int, int], picoseconds: float) -> np.ndarray:
-    """(n_atoms, 3) positions, O H H for each molecule, in a box of `length` of each number."""
+    """Equilibrate liquid water at 300 K with SPC/Fw.
+
+    :param per_side: molecules per side of the box, the lengths of which are given by `length`
+    :param picoseconds: length of the run
+    :return: positions (n_atoms, 3), angstrom, in the order O H H for each molecule
+    """
     sides = (per_side,) * 3 if isinstance(per_side, int) else per_side
     steps = int(2000 * picoseconds)
     here = Path.cwd()
@@ -55,7 +61,7 @@ def thermal_water(per_side: int | tuple[int, int, int], picoseconds: float) -> n
             for _ in range(20):
                 lmp.command(f"run {steps // 20}")
                 progress.advance(steps=steps // 20)
-        lmp.command("minimize 1e-4 1e-4 20 20")  # takes the edge off bonds of another model
+        lmp.command("minimize 1e-4 1e-4 20 20")  # relaxes bonds that are long for other models
         positions = np.array(lmp.gather_atoms("x", 1, 3)).reshape(-1, 3)
         lmp.close()
         os.chdir(here)
@@ -63,12 +69,12 @@ def thermal_water(per_side: int | tuple[int, int, int], picoseconds: float) -> n
 
 
 def length(per_side: int) -> float:
-    """Edge of the cube, angstrom."""
+    """Edge of a box with `per_side` molecules along it, angstrom."""
     return LENGTH * per_side / 4
 
 
 def lattice(sides: tuple[int, int, int]) -> np.ndarray:
-    """(n_atoms, 3) positions, O H H for each molecule."""
+    """Place randomly rotated molecules on a lattice; positions (n_atoms, 3), angstrom."""
     rng = np.random.default_rng(0)
     water = np.array([[0.0, 0.0, 0.0], [0.845, 0.557, 0.0], [-0.845, 0.557, 0.0]])
     molecules = []
@@ -79,7 +85,7 @@ def lattice(sides: tuple[int, int, int]) -> np.ndarray:
 
 
 def write_molecules(path: Path, positions: np.ndarray, edges: list[float]) -> None:
-    """Data file with bonds and angles, type 1 is H, type 2 is O."""
+    """Write a LAMMPS data file with bonds and angles; type 1 is H, type 2 is O."""
     n = len(positions) // 3
     lines = ["water", "", f"{3 * n} atoms", f"{2 * n} bonds", f"{n} angles"]
     lines += ["2 atom types", "1 bond types", "1 angle types"]
@@ -97,7 +103,7 @@ def write_molecules(path: Path, positions: np.ndarray, edges: list[float]) -> No
 
 
 def write(positions: np.ndarray) -> None:
-    """The two example files; molecules are kept whole."""
+    """Write the two example files; molecules are not split at the boundaries of the box."""
     positions = positions.reshape(-1, 3, 3)
     first = positions[:, :1]
     positions = positions - LENGTH * np.floor(first / LENGTH)

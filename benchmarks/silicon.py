@@ -1,9 +1,10 @@
-"""Diamond silicon with the model `silicon`: lattice constant, elastic constants, constant pressure.
+"""Compute lattice and elastic constants of diamond silicon, and run it at constant pressure.
 
 python benchmarks/silicon.py [--steps 20000] [--model MODEL]
 
-The stress is strained by finite differences, atoms relaxed in the sheared cell. `--steps` are those
-of lammps_examples/silicon_npt, 1 fs each, on two ranks (0: none).
+Uses the model `silicon`. Elastic constants are finite differences of the stress with respect to the
+strain; atoms are relaxed in the strained cell. `--steps` is the number of steps of
+lammps_examples/silicon_npt, 1 fs each, on two ranks (0: none).
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ N_ATOMS = 64
 
 
 def main() -> None:
+    """Print all results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--model", default="silicon", help="for the constants (default: silicon)")
+    parser.add_argument("--model", default="silicon", help="of the constants (default: silicon)")
     parser.add_argument("--output", type=Path, default=Path("silicon_output"))
     options = parser.parse_args()
     crystal = relaxed(PETCalculator(options.model, dtype="float64"))
@@ -40,7 +42,7 @@ def main() -> None:
 
 
 def relaxed(calculator: PETCalculator) -> Atoms:
-    """The cubic cell of least energy, 8 atoms."""
+    """Cubic cell of 8 atoms, relaxed to zero pressure."""
     crystal = bulk("Si", cubic=True)
     crystal.calc = calculator
     for _ in range(20):
@@ -53,7 +55,7 @@ def relaxed(calculator: PETCalculator) -> Atoms:
 
 
 def elastic_constants(crystal: Atoms) -> dict[str, float]:
-    """Of a cubic crystal, GPa."""
+    """Elastic constants of a cubic crystal, GPa."""
     stretch = np.diag([STRAIN, 0.0, 0.0])
     shear = np.array([[0.0, STRAIN / 2, 0.0], [STRAIN / 2, 0.0, 0.0], [0.0, 0.0, 0.0]])
     stretched = stress_slope(crystal, stretch)
@@ -65,7 +67,7 @@ def elastic_constants(crystal: Atoms) -> dict[str, float]:
 
 
 def stress_slope(crystal: Atoms, strain: np.ndarray) -> np.ndarray:
-    """Change of the stress (xx, yy, zz, yz, xz, xy) with a strain of 1, GPa."""
+    """Derivative of the stress (xx, yy, zz, yz, xz, xy) with respect to a strain, GPa."""
     stresses = []
     for sign in (1.0, -1.0):
         strained = crystal.copy()
@@ -77,7 +79,7 @@ def stress_slope(crystal: Atoms, strain: np.ndarray) -> np.ndarray:
 
 
 def constant_pressure(folder: Path, steps: int) -> list[str]:
-    """300 K, 1 bar; the first fifth is left out of the averages."""
+    """Run dynamics at 300 K and 1 bar; averages leave out the first fifth."""
     thermo = run_example("silicon_npt", folder, {"steps": steps})
     kept = slice(len(thermo["Step"]) // 5, None)
     edge = np.stack([thermo[name][kept] for name in ("Lx", "Ly", "Lz")]) / 2.0

@@ -1,4 +1,4 @@
-"""Reading what LAMMPS has written, and radial distributions."""
+"""Read output of LAMMPS, and compute radial distribution functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ase import Atoms
 
 
 def read_thermo(output: str) -> dict[str, np.ndarray | float]:
-    """Columns of the last thermo output, and `ms_per_step`."""
+    """Read the columns of the last thermo output; `ms_per_step` is added."""
     lines = output.splitlines()
     start = max(k for k, line in enumerate(lines) if line.split()[:2] == ["Step", "Temp"])
     end = next(k for k, line in enumerate(lines) if k > start and line.startswith("Loop time"))
@@ -22,7 +22,7 @@ def read_thermo(output: str) -> dict[str, np.ndarray | float]:
 
 
 def read_dump(path: Path) -> list[Atoms]:
-    """Frames of a dump of the water example: type 1 is H, type 2 is O."""
+    """Read the frames of a dump of the water example: type 1 is H, type 2 is O."""
     frames = ase.io.read(path, index=":", format="lammps-dump-text")
     for frame in frames:
         frame.numbers = np.where(frame.numbers == 1, 1, 8)
@@ -32,7 +32,7 @@ def read_dump(path: Path) -> list[Atoms]:
 def pair_distribution(
     frames: list[Atoms], pair: str, end: float = 6.0, bins: int = 120
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Radial distribution function of two kinds of atoms, of molecules included.
+    """Radial distribution function of two elements, pairs within molecules included.
 
     :param pair: "OO", "OH" or "HH"
     :return: r (bins,) in angstrom, g (bins,)

@@ -1,4 +1,4 @@
-"""Longer dynamics with the model `water`: structure of the liquid, and energy drift.
+"""Run longer dynamics with the model `water`: structure of the liquid, and energy drift.
 
 python benchmarks/water_dynamics.py [--nvt-steps 10000] [--nve-steps 2000]
 """
@@ -20,6 +20,7 @@ from water_example import (
 
 
 def main() -> None:
+    """Run the dynamics and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nvt-steps", type=int, default=10_000)
     parser.add_argument("--nve-steps", type=int, default=2_000)
@@ -37,7 +38,7 @@ def main() -> None:
 
 
 def nvt(folder: Path, steps: int) -> list[str]:
-    """Structure and stability at 300 K; the first tenth is left out of the averages."""
+    """Measure structure and stability at 300 K; averages leave out the first tenth."""
     thermo = run_lammps(folder, "nvt", steps, "float32", every=50)
     frames = read_dump(folder / "water.lammpstrj")
     r, g = pair_distribution(frames[len(frames) // 10 :], "OO", bins=80)
@@ -55,9 +56,9 @@ def nvt(folder: Path, steps: int) -> list[str]:
 
 
 def nve(folder: Path, steps: int, dtype: str, start: Path | None) -> str:
-    """Energy drift from a linear fit, and the range of the total energy.
+    """Measure the energy drift by a linear fit, and the range of the total energy.
 
-    :param start: where the NVT run ended; None: the structure of the example
+    :param start: last structure of the NVT run; None: the structure of the example
     """
     thermo = run_lammps(folder, "nve", steps, dtype, every=steps, data=start)
     spread = 1e3 * float(np.ptp(thermo["TotEng"]))

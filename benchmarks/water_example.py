@@ -1,4 +1,4 @@
-"""Running the LAMMPS water example, and judging what came out."""
+"""Run the LAMMPS water example, and check its results."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def run_lammps(
     every: int = 10,
     data: Path | None = None,
 ) -> dict[str, np.ndarray | float]:
-    """Run the example on two ranks, with its output passing by; returns the thermo columns.
+    """Run the example on two ranks and print its output; returns the thermo columns.
 
-    :param folder: receives the trajectory, a frame of which is written `every` so many steps, and
-        the last positions in ``final.data``
-    :param data: where to start; None: the structure of the example
+    :param folder: receives the trajectory and the last positions, in ``final.data``
+    :param every: steps between frames of the trajectory
+    :param data: starting structure; None: the structure of the example
     """
     variables = {"steps": steps, "dtype": dtype, "ensemble": ensemble, "every": every}
     if data is not None:
@@ -33,8 +33,9 @@ def run_lammps(
 
 
 def molecules_are_whole(atoms: Atoms) -> bool:
-    """Whether each O is the nearest one of exactly two H, and no bond is longer than 1.4 Å; a
-    hydrogen bond may be that short for a moment.
+    """Whether each O is the nearest O of exactly two H, and no bond is longer than 1.4 Å.
+
+    A hydrogen bond may be that short for a moment.
     """
     distances = atoms.get_all_distances(mic=True)[np.ix_(atoms.numbers == 1, atoms.numbers == 8)]
     hydrogens = np.bincount(distances.argmin(1), minlength=distances.shape[1])

@@ -12,7 +12,7 @@ import pytest
 
 from pet_driver.evaluation.rotation_error import rotated
 from pet_driver.frames import FrameConstants
-from pet_driver.model import Hyperparameters
+from pet_driver.model import ForeignHyperparameters, Hyperparameters
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -58,20 +58,24 @@ FOREIGN = replace(
     MODERN,
     cutoff=4.5,
     radial_waves=0,
-    adaptive_neighbors=6.0,
-    final_combination=True,
-    zbl_radii=(0.31, 0.76, 0.66),
-    largest_charge=2,
-    largest_spin=3,
+    foreign=ForeignHyperparameters(
+        adaptive_neighbors=6.0,
+        final_combination=True,
+        zbl_radii=(0.31, 0.76, 0.66),
+        largest_charge=2,
+        largest_spin=3,
+    ),
 )
 # The same with the older way to adapt cutoffs, and a repulsion that reaches beyond the cutoff.
 FOREIGN_PAPER = replace(
     PAPER,
     cutoff_function="bump",
-    adaptive_neighbors=5.0,
-    adaptive_method="grid",
-    zbl_radii=(1.0, 1.5, 2.0),
-    neighbor_species=True,
+    foreign=ForeignHyperparameters(
+        adaptive_neighbors=5.0,
+        adaptive_method="grid",
+        zbl_radii=(1.0, 1.5, 2.0),
+        neighbor_species=True,
+    ),
 )
 
 

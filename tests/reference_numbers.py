@@ -122,12 +122,12 @@ def through_lammps(paths: dict[str, Path], ranks: int, folder: Path) -> Numbers:
         raise SystemExit(done.stdout[-1000:] + done.stderr[-1000:])
     found: Numbers = {}
     for case in names:
-        place = f"lammps-{ranks}/{case.replace('-', '/')}"
+        prefix = f"lammps-{ranks}/{case.replace('-', '/')}"
         table = np.loadtxt(folder / f"{case}.atoms", skiprows=9)
-        found[f"{place}/energies"], found[f"{place}/forces"] = table[:, 1], table[:, 2:5]
-        found[f"{place}/virials"] = table[:, 5:]
+        found[f"{prefix}/energies"], found[f"{prefix}/forces"] = table[:, 1], table[:, 2:5]
+        found[f"{prefix}/virials"] = table[:, 5:]
         totals = np.loadtxt(folder / f"{case}.totals")
-        found[f"{place}/energy"], found[f"{place}/pressure"] = totals[:1], totals[1:]
+        found[f"{prefix}/energy"], found[f"{prefix}/pressure"] = totals[:1], totals[1:]
     return found
 
 

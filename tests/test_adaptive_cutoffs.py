@@ -21,8 +21,11 @@ from pet_driver.model import Hyperparameters, adaptive_cutoffs
 
 SCOPES = ("none", "layer", "atom", "structure")
 FOREIGN_MODELS = {"modern": FOREIGN, "paper": FOREIGN_PAPER}
-# Nuclei that see farther than the network, whose cutoff is fixed.
-FAR_REPULSION = replace(FOREIGN_PAPER, zbl_radii=(1.0, 1.5, 2.5), adaptive_neighbors=None)
+# Repulsion of nuclei beyond the cutoff of the network, which is fixed.
+FAR_REPULSION = replace(
+    FOREIGN_PAPER,
+    foreign=replace(FOREIGN_PAPER.foreign, zbl_radii=(1.0, 1.5, 2.5), adaptive_neighbors=None),
+)
 
 
 def potential_of(hyper: Hyperparameters, scope: str, **options: object) -> Potential:
@@ -134,8 +137,8 @@ def test_smooth_as_atoms_crowd(scope: str) -> None:
 
 
 def test_repulsion_beyond_the_cutoff() -> None:
-    """Two atoms that the network does not see, but whose nuclei do."""
-    assert FAR_REPULSION.reach == 5.0 > FAR_REPULSION.cutoff
+    """Two atoms beyond the cutoff of the network but within that of the repulsion."""
+    assert FAR_REPULSION.neighbor_cutoff == 5.0 > FAR_REPULSION.cutoff
     potential = potential_of(FAR_REPULSION, "none")
     pairs = [Atoms("OO", [[0, 0, 0], [0, 0, d]]) for d in (3.6, 4.0, 4.9, 5.1)]
     energies = [p.energy for p in potential.compute(pairs)]
@@ -145,7 +148,7 @@ def test_repulsion_beyond_the_cutoff() -> None:
 
 
 def test_charge_and_spin(small_box: Atoms) -> None:
-    """The energy depends on both; structures that do not say have what the potential was told."""
+    """The energy depends on both; structures without them have those of the potential's options."""
     potential = potential_of(FOREIGN, "layer")
     said = small_box.copy()
     said.info.update(charge=1, spin_multiplicity=2)

@@ -91,10 +91,10 @@ def test_continuous_as_the_last_neighbor_leaves():
     potential = potential_of(MODERN)
     cutoff = potential.cutoff
     pairs = [Atoms("OH", [[0, 0, 0], [0, 0, cutoff + d]]) for d in (-1e-6, 1e-6, -0.3)]
-    inside, outside, near = potential.compute(pairs)
+    inside, outside, within = potential.compute(pairs)
     for name in ("dipole", "polarizability"):
         np.testing.assert_allclose(inside.total(name), outside.total(name), atol=1e-9)
-    assert np.abs(near.total("dipole")).max() > 1e-4
+    assert np.abs(within.total("dipole")).max() > 1e-4
 
 
 def test_ase_and_files(tmp_path, small_box):
@@ -108,7 +108,7 @@ def test_ase_and_files(tmp_path, small_box):
     calculator = PETCalculator(path, dtype="float64")
     small_box.calc = calculator
     dipole = small_box.get_dipole_moment()
-    # A scale of its own, and otherwise what the network says.
+    # In units of its own scale.
     bare = potential_of(MODERN).compute(small_box).total("dipole")
     np.testing.assert_allclose(dipole, 2.0 * bare, rtol=1e-12)
     assert calculator.results["polarizability"].shape == (3, 3)

@@ -85,12 +85,12 @@ def slopes(potential, path, s):
 @pytest.mark.parametrize("hyper", [MODERN, NEAREST, SHARP], ids=["gentle", "nearest", "sharp"])
 def test_forces_do_not_jump(hyper, path):
     """Where the slope changes most, look closer, until the points are 2e-10 of the path apart."""
-    place, (start, end) = path
+    geometry, (start, end) = path
     potential = potential_of(hyper, "layer")
     changes = []
     for _ in range(6):  # 40 times nearer each time
         s = np.linspace(start, end, 41)
-        values = slopes(potential, place, s)
+        values = slopes(potential, geometry, s)
         steepest = np.abs(np.diff(values)).argmax()
         changes.append(np.abs(np.diff(values)).max())
         start, end = s[steepest], s[steepest + 1]
@@ -115,12 +115,12 @@ def test_energy_is_smooth_to_fourth_order(scope, hyper, name):
     place is resolved at last, a derivative that jumps would double the difference of the next
     order for ever.
     """
-    place, (start, end) = PATHS[name]
+    geometry, (start, end) = PATHS[name]
     potential = potential_of(hyper, scope)
     ratios = [np.inf]
     for _ in range(4):
         s = np.linspace(start, end, 2049)
-        values = slopes(potential, place, s)
+        values = slopes(potential, geometry, s)
         ratios = [
             np.abs(np.diff(values, order)).max()
             / np.abs(np.diff(values[::2], order)).max()
@@ -141,18 +141,18 @@ def test_bending_of_a_linear_molecule_survives(scope):
     plain, exact = potential_of(hyper, "none"), potential_of(hyper, scope)
     turns = Rotation.random(60, random_state=2).as_matrix()
     angles = np.array([-40.0, -25.0, -10.0, -3.0, 0.0, 3.0, 10.0, 25.0, 40.0])
-    place, _ = PATHS["three in a line"]
+    geometry, _ = PATHS["three in a line"]
 
     def per_atom(potential, structures):
         return np.array([p.energies for p in potential.compute(structures)])
 
-    bent = [place(angle) for angle in angles]
+    bent = [geometry(angle) for angle in angles]
     turned = [[rotated(atoms, r) for atoms in bent] for r in turns]
     plain_curves = np.array([per_atom(plain, structures) for structures in turned])
     curve = per_atom(exact, bent)
-    mean, spread = plain_curves.mean(0), plain_curves.std(0)
+    mean, deviation = plain_curves.mean(0), plain_curves.std(0)
     # Every atom within what its energy varies by: axial frames show it few sides, along the axis.
-    assert (np.abs(curve - mean) < 3 * spread).all()
+    assert (np.abs(curve - mean) < 3 * deviation).all()
     np.testing.assert_allclose(curve[:4].sum(1), curve[:4:-1].sum(1), rtol=1e-10)
     # The bending energy itself, likewise.
     bending = (plain_curves - plain_curves[:, 4:5]).sum(2)
@@ -161,4 +161,4 @@ def test_bending_of_a_linear_molecule_survives(scope):
     assert abs(energy[0]) > 1e-3
     # From more sides, it is the mean.
     many = per_atom(potential_of(hyper, scope, extra_rotations=40), bent)
-    assert (np.abs(many - mean).sum(1) < 0.5 * spread.sum(1)).all()
+    assert (np.abs(many - mean).sum(1) < 0.5 * deviation.sum(1)).all()

@@ -1,4 +1,4 @@
-"""`pet-driver convert`: models trained elsewhere, as model files of PET Driver."""
+"""`pet-driver convert`: makes a model file of a model that another program has trained."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 from ..errors import PetDriverError
 
 
-def add_parser(verbs: argparse._SubParsersAction) -> None:
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the parser of this verb."""
     parser = verbs.add_parser(
         "convert",
-        help="make a model file of a metatrain checkpoint (PET-MAD, uPET ...) or an original PET",
+        help="make a model file from a metatrain checkpoint (PET-MAD, uPET ...) or an original PET",
     )
     parser.add_argument(
         "source",
@@ -23,18 +24,22 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--variant",
         metavar="NAME",
-        help="which energy, where the checkpoint has several; of a folder, which weights",
+        help="which energy of a checkpoint with several, or which weights of a folder",
     )
     parser.add_argument(
         "--sudden-bonds",
         action="store_true",
-        help="the folder is from before April 2024, when energies of bonds ended at the cutoff "
-        "without its factor",
+        help="the folder is from before April 2024, when bond energies ended at the cutoff "
+        "without the cutoff factor",
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
+    """Convert a checkpoint or folder and write the model file.
+
+    :raises PetDriverError: if the source cannot be converted, or the output not be written
+    """
     from ..files.checkpoint import save_checkpoint
     from ..files.conversion import convert
 

@@ -1,8 +1,9 @@
-"""`pet-driver eval`: energies, forces, stress and per-atom energies of the structures in a file."""
+"""`pet-driver eval`: evaluate the structures in a file."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from ..training.data import Frame
 
 
-def add_parser(verbs: argparse._SubParsersAction) -> None:
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the arguments of the command."""
     parser = verbs.add_parser("eval", help="evaluate the structures of a file, write extxyz")
     add_model_options(parser)
     parser.add_argument("structures", metavar="IN", type=Path, help="any format that ASE reads")
@@ -37,7 +39,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
 
 
 def add_label_options(parser: argparse.ArgumentParser) -> None:
-    """What the labels of the structures are called and measured in, as in options files."""
+    """Add names and units of the labels of the structures, as in options files of a training."""
     labels = parser.add_argument_group("labels, for --report")
     labels.add_argument("--energy-key", default="energy", metavar="KEY")
     labels.add_argument("--forces-key", default="forces", metavar="KEY")
@@ -55,51 +57,65 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
     labels.add_argument("--stress-unit", metavar="UNIT")
 
 
-def run(options: argparse.Namespace) -> None:
-    from ..runtime.progress import Progress
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluate the structures, write them and the report.
 
-    _check(options)
-    potential = load(options)
-    labelled = [] if options.report is None else _labelled(options, potential)
-    frames = read_structures(options.structures)
-    predictions = []
-    with Progress("evaluating", len(frames)) as progress:
-        for start in range(0, len(frames), options.batch):
-            part = frames[start : start + options.batch]
-            found = potential.compute(part)
-            if potential.knows_uncertainty:
-                for prediction, value in zip(
-                    found, potential.energy_uncertainty(part), strict=True
-                ):
-                    prediction.uncertainty = float(value)
-            predictions += found
-            progress.advance(steps=len(part))
-    if options.report is not None:
+    :raises PetDriverError: if an argument, the model or a structure is at fault
+    """
+    _check(arguments)
+    potential = load(arguments)
+    labelled = [] if arguments.report is None else _labelled(arguments, potential)
+    structures = read_structures(arguments.structures)
+    predictions = _predictions(potential, structures, arguments.batch)
+    if arguments.report is not None:
         from ..training.report import compared, write_report
 
-        print(write_report(options.report, potential, labelled, compared(labelled, predictions)))
-        print(f"wrote the report into {options.report}")
-    if options.output is not None:
-        _write(options.output, frames, predictions)
+        print(write_report(arguments.report, potential, labelled, compared(labelled, predictions)))
+        print(f"wrote the report into {arguments.report}")
+    if arguments.output is not None:
+        _write(arguments.output, structures, predictions)
 
 
-def _check(options: argparse.Namespace) -> None:
-    if options.batch < 1:
-        raise PetDriverError(f"--batch is {options.batch}; give at least 1")
-    if options.output is None and options.report is None:
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.batch < 1:
+        raise PetDriverError(f"--batch is {arguments.batch}; give at least 1")
+    if arguments.output is None and arguments.report is None:
         raise PetDriverError("nothing would be written; give --output FILE or --report FOLDER")
-    if options.report is not None and options.report.is_file():
-        raise PetDriverError(f"the report {options.report} is a file; give a folder")
-    if options.output is None:
+    if arguments.report is not None and arguments.report.is_file():
+        raise PetDriverError(f"the report {arguments.report} is a file; give a folder")
+    if arguments.output is None:
         return
-    if not options.output.parent.is_dir():
-        raise PetDriverError(f"there is no folder {options.output.parent}; make it first")
-    if options.output.is_dir():
-        raise PetDriverError(f"the output {options.output} is a folder; give the name of a file")
+    if not arguments.output.parent.is_dir():
+        raise PetDriverError(f"there is no folder {arguments.output.parent}; make it first")
+    if arguments.output.is_dir():
+        raise PetDriverError(f"the output {arguments.output} is a folder; give the name of a file")
 
 
-def _labelled(options: argparse.Namespace, potential: Potential) -> list[Frame]:
-    """The structures with their labels, before the work that would be compared with them."""
+def _predictions(potential: Potential, structures: list[Atoms], batch: int) -> list[Prediction]:
+    """Predictions for all structures, with uncertainties where the model has them.
+
+    :param batch: number of structures evaluated at a time
+    """
+    from ..runtime.progress import Progress
+
+    predictions: list[Prediction] = []
+    with Progress("evaluating", len(structures)) as progress:
+        for start in range(0, len(structures), batch):
+            part = structures[start : start + batch]
+            found = potential.compute(part)
+            if potential.has_uncertainty:
+                values = potential.energy_uncertainty(part)
+                found = [
+                    dataclasses.replace(prediction, uncertainty=float(value))
+                    for prediction, value in zip(found, values, strict=True)
+                ]
+            predictions += found
+            progress.advance(steps=len(part))
+    return predictions
+
+
+def _labelled(arguments: argparse.Namespace, potential: Potential) -> list[Frame]:
+    """Read the structures with their labels, before the work that would be compared with them."""
     try:
         from ..training.data import read_frames
         from ..training.options import DataOptions
@@ -108,44 +124,50 @@ def _labelled(options: argparse.Namespace, potential: Potential) -> list[Frame]:
             f"--report needs {error.name}; install it with `pip install pet-driver[train]`"
         ) from error
     ranks = dict(potential.hyper.properties)
-    keys = {}
-    for pair in options.property_key:
-        name, separator, key = pair.partition("=")
-        if not separator or name not in ranks:
-            known = ", ".join(ranks) or "none"
-            raise PetDriverError(
-                f"--property-key is {pair!r}; give NAME=KEY with an output of the model ({known})"
-            )
-        keys[name] = key
+    keys = _property_keys(arguments.property_key, list(ranks))
     data = DataOptions(
-        str(options.structures),
-        energy_key=options.energy_key,
-        forces_key=options.forces_key,
-        stress_key=options.stress_key,
+        str(arguments.structures),
+        energy_key=arguments.energy_key,
+        forces_key=arguments.forces_key,
+        stress_key=arguments.stress_key,
         property_keys=keys,
-        group_key=options.group_key,
-        energy_unit=options.energy_unit,
-        forces_unit=options.forces_unit,
-        stress_unit=options.stress_unit,
+        group_key=arguments.group_key,
+        energy_unit=arguments.energy_unit,
+        forces_unit=arguments.forces_unit,
+        stress_unit=arguments.stress_unit,
         may_lack=("energy", "forces", "stress", *keys),
     )
-    frames = read_frames(options.structures, data, ranks)
+    frames = read_frames(arguments.structures, data, ranks)
     if all(f.labels.energy is None and f.labels.forces is None for f in frames):
         raise PetDriverError(
-            f"no structure of {options.structures} has {options.energy_key!r} or "
-            f"{options.forces_key!r}; give --energy-key and --forces-key"
+            f"no structure of {arguments.structures} has {arguments.energy_key!r} or "
+            f"{arguments.forces_key!r}; give --energy-key and --forces-key"
         )
     return frames
 
 
-def _write(path: Path, frames: list[Atoms], predictions: list[Prediction]) -> None:
+def _property_keys(pairs: list[str], outputs: list[str]) -> dict[str, str]:
+    """Key of the label of each output, from words ``NAME=KEY``."""
+    keys = {}
+    for pair in pairs:
+        name, separator, key = pair.partition("=")
+        if not separator or name not in outputs:
+            known = ", ".join(outputs) or "none"
+            raise PetDriverError(
+                f"--property-key is {pair!r}; give NAME=KEY with an output of the model ({known})"
+            )
+        keys[name] = key
+    return keys
+
+
+def _write(path: Path, structures: list[Atoms], predictions: list[Prediction]) -> None:
     import ase.io
 
     from ..engines.ase import attach_results
 
-    attached = [attach_results(a, p) for a, p in zip(frames, predictions, strict=True)]
+    attached = [attach_results(a, p) for a, p in zip(structures, predictions, strict=True)]
     ase.io.write(path, attached, format="extxyz")
     print(
-        f"wrote {len(frames)} structures with energy, forces, stress and per-atom energies to "
+        f"wrote {len(structures)} structures with energy, forces, stress and per-atom energies to "
         f"{path}"
     )

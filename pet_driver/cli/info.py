@@ -1,18 +1,20 @@
-"""`pet-driver info`: what is in a model file, and which models are shipped."""
+"""`pet-driver info`: shows the content of a model file, or lists the shipped models."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ase.data import chemical_symbols
 
 if TYPE_CHECKING:
+    from ..files.checkpoint import Checkpoint
     from ..model import Hyperparameters
 
 
-def add_parser(verbs: argparse._SubParsersAction) -> None:
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the parser of this verb."""
     parser = verbs.add_parser("info", help="show a model's card, or the list of shipped models")
     parser.add_argument(
         "model", metavar="MODEL", nargs="?", help="name or path; without it: the shipped models"
@@ -24,48 +26,25 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    """Print the card of a model, everything in its header as JSON, or the names of shipped models.
+
+    :raises PetDriverError: if there is no such model, or it cannot be read
+    """
     from ..files.checkpoint import load_checkpoint, shipped_models
 
     if options.model is None:
         print("\n".join(shipped_models()) or "no models are shipped")
         return
     checkpoint = load_checkpoint(options.model)
-    hyper = checkpoint.hyper
     if options.json:
         everything = {
-            "hyperparameters": hyper.to_dict(),
+            "hyperparameters": checkpoint.hyper.to_dict(),
             "card": checkpoint.card,
             "sha256": checkpoint.digest,
         }
         print(json.dumps(everything, indent=2))
         return
-    lines = {
-        "model": checkpoint.name,
-        "sha256": checkpoint.digest,
-        "elements": " ".join(chemical_symbols[z] for z in hyper.species),
-        "cutoff": _cutoff(hyper),
-        "scope": hyper.scope,
-        "network": f"{hyper.block} block, {hyper.message_layers} message layers "
-        f"of depth {hyper.attention_layers}, {hyper.heads} heads, "
-        f"width {hyper.width} (nodes {hyper.node_width})",
-        "outputs": ", ".join(["energy", *(name for name, _ in hyper.properties)]),
-        "parameters": f"{sum(w.numel() for w in checkpoint.weights.values()):,}",
-        **{
-            key: ", ".join(value) if isinstance(value, list) else value
-            for key, value in checkpoint.card.items()
-            if not isinstance(value, dict)
-        },
-    }
-    origin = checkpoint.card.get("converted_from", {})
-    if origin:
-        lines["converted"] = f"from {origin['file']} ({origin['format']})"
-    if checkpoint.uncertainty is not None:
-        lines["outputs"] += ", energy_uncertainty"
-    data = checkpoint.card.get("data", {})
-    if data:
-        counts = {part: _count(indices) for part, indices in data["indices"].items()}
-        sizes = ", ".join(f"{count} {part}" for part, count in counts.items())
-        lines["data"] = f"{data['file']}: {sizes} frames (--json lists them)"
+    lines = {**_network(checkpoint), **_texts(checkpoint.card), **_origin(checkpoint.card)}
     width = max(map(len, lines))
     for key, value in lines.items():
         print(f"{key:{width}}  {value}")
@@ -74,15 +53,60 @@ def run(options: argparse.Namespace) -> None:
         print(f"{'error, ' + part:{width}}  {numbers}")
 
 
+def _network(checkpoint: Checkpoint) -> dict[str, str]:
+    """Lines about the network."""
+    hyper = checkpoint.hyper
+    outputs = ["energy", *(name for name, _ in hyper.properties)]
+    if checkpoint.uncertainty is not None:
+        outputs.append("energy_uncertainty")
+    return {
+        "model": checkpoint.name,
+        "sha256": checkpoint.digest,
+        "elements": " ".join(chemical_symbols[z] for z in hyper.species),
+        "cutoff": _cutoff(hyper),
+        "scope": hyper.scope,
+        "network": f"{hyper.block} block, {hyper.message_layers} message layers "
+        f"of depth {hyper.attention_layers}, {hyper.heads} heads, "
+        f"width {hyper.width} (nodes {hyper.node_width})",
+        "outputs": ", ".join(outputs),
+        "parameters": f"{sum(w.numel() for w in checkpoint.weights.values()):,}",
+    }
+
+
+def _texts(card: dict[str, Any]) -> dict[str, Any]:
+    """Entries of a card that are a text, a number or a list of texts."""
+    return {
+        key: ", ".join(value) if isinstance(value, list) else value
+        for key, value in card.items()
+        if not isinstance(value, dict)
+    }
+
+
+def _origin(card: dict[str, Any]) -> dict[str, str]:
+    """Lines about the file that was converted, or the training data."""
+    lines = {}
+    origin = card.get("converted_from", {})
+    if origin:
+        lines["converted"] = f"from {origin['file']} ({origin['format']})"
+    data = card.get("data", {})
+    if data:
+        counts = {part: _count(indices) for part, indices in data["indices"].items()}
+        sizes = ", ".join(f"{count} {part}" for part, count in counts.items())
+        lines["data"] = f"{data['file']}: {sizes} frames (--json lists them)"
+    return lines
+
+
 def _count(indices: list[int] | dict[str, list[int]]) -> int:
-    """Of frames, in one file or in several."""
+    """Number of frames in one file, or in several."""
     if isinstance(indices, dict):
         return sum(len(of_file) for of_file in indices.values())
     return len(indices)
 
 
 def _cutoff(hyper: Hyperparameters) -> str:
+    """Cutoff, its function, and the number of neighbors that it is adapted to."""
     text = f"{hyper.cutoff:g} A ({hyper.cutoff_function} over {hyper.cutoff_width:g})"
-    if hyper.adaptive_neighbors is not None:
-        text = f"at most {text}, adapted to {hyper.adaptive_neighbors:g} neighbors"
+    neighbors = hyper.foreign.adaptive_neighbors
+    if neighbors is not None:
+        text = f"at most {text}, adapted to {neighbors:g} neighbors"
     return text

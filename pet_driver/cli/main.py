@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from collections.abc import Sequence
+from typing import Protocol
 
 from .. import __version__
 from ..errors import PetDriverError
+from ..runtime.warning_lines import warnings_as_lines
 from . import check, convert, evaluate, export_mliap, info, ipi, train
 
-VERBS = (info, evaluate, check, train, convert, ipi, export_mliap)
+
+class Verb(Protocol):
+    """A module of this package that implements one verb of the command."""
+
+    def add_parser(self, verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+        """Add the parser of the verb; its default ``run`` is the function to call."""
+
+
+VERBS: tuple[Verb, ...] = (info, evaluate, check, train, convert, ipi, export_mliap)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser with all verbs."""
+    """Parser of the command with all its verbs."""
     parser = argparse.ArgumentParser(prog="pet-driver", description=__doc__)
     parser.add_argument("--version", action="version", version=f"pet-driver {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -25,7 +34,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; 0 on success, 2 with one sentence when the input is at fault."""
+    """Run the command.
+
+    :param arguments: words after the name of the command; None: those of this process
+    :return: exit code: 0 on success, 2 after an error of the input, which is printed as one
+        sentence, 130 after an interrupt
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     code: int | str | None = 1
     try:
@@ -40,10 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    """Exit code of a verb; warnings and errors are printed as one line each."""
     options = build_parser().parse_args(words)
-    warnings.showwarning = _show_warning
     try:
-        return options.run(options) or 0
+        with warnings_as_lines(_print_warning):
+            return options.run(options) or 0
     except PetDriverError as error:
         print(f"pet-driver: {error}", file=sys.stderr, flush=True)
         return 2
@@ -52,8 +67,8 @@ def _run(words: list[str]) -> int:
         return 130
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"pet-driver: warning: {message}", file=sys.stderr)
+def _print_warning(text: str) -> None:
+    print(f"pet-driver: warning: {text}", file=sys.stderr)
 
 
 if __name__ == "__main__":

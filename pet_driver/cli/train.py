@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 from pathlib import Path
 
 
-def add_parser(verbs: argparse._SubParsersAction) -> None:
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb ``train`` to the command."""
     parser = verbs.add_parser("train", help="train a model")
     parser.add_argument("options", metavar="OPTIONS", type=Path, help="YAML file")
     parser.add_argument(
@@ -22,16 +24,20 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="train with N processes, which share every batch: on N cores much faster than N "
-        "threads, or on N GPUs (torchrun does too; default: 1)",
+        help="train with N processes that share every batch, on N cores (much faster than N "
+        "threads) or N GPUs; torchrun works too (default: 1)",
     )
     parser.add_argument(
-        "--restart", action="store_true", help="begin anew although the folder holds a state"
+        "--restart", action="store_true", help="begin anew even if the folder holds a state"
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
+    """Train a model, or resume a training, and print the path of the model file.
+
+    :raises PetDriverError: if an option, the options file or the data are not valid
+    """
     from ..errors import PetDriverError
 
     try:
@@ -45,7 +51,7 @@ def run(options: argparse.Namespace) -> None:
     settings = read_options(options.options)
     folder = options.output or Path(f"{settings.name}_training")
     data_folder = options.data_folder or options.options.parent
-    others = []
+    others: list[subprocess.Popen[bytes]] = []
     if options.processes > 1 and "RANK" not in os.environ:
         others = start_workers(options.processes, _command(options, folder))
     try:

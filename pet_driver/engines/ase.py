@@ -6,25 +6,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes, all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from ..errors import PetDriverError
+from ..evaluation.options import EvaluationOptions
 from ..evaluation.potential import Potential, load_model
 from ..evaluation.prediction import Prediction
 from ..graph import CHARGE_AND_SPIN_KEYS
 
+Results = dict[str, float | npt.NDArray[np.float64]]
+
 
 class PETCalculator(Calculator):
-    """Energy, forces, stress (of structures periodic in three directions) and per-atom energies;
-    the dipole and other covariant outputs under their names, where the model has them.
+    """ASE calculator of a PET model.
 
-    Vectors and tensors of atoms are in ``results`` under the name with ``atomic_`` before it, their
-    sums under the name itself.
+    Gives the energy (eV), forces (eV/angstrom), energies of atoms (eV) and, for structures periodic
+    in three directions, the stress (eV/angstrom^3, Voigt order); the dipole and other covariant
+    outputs under their names, where the model has them. Vectors and tensors of atoms are in
+    ``results`` under the name with ``atomic_`` before it, their sums under the name itself.
 
-    :param model: name of a shipped model, path of a model file, or a loaded `Potential`
-    :param options: device, dtype, scope, extra_rotations, parity, charge, spin as in `load_model`
+    :param model: name of a shipped model, path of a model file, or a loaded `Potential`, which has
+        its options already
+    :param device: "cpu", "cuda" or "cuda:N"
+    :param dtype: "float32" or "float64", of the network; None: float32
+    :param scope: "layer", "atom", "structure", "none", or None for the scope of training
+    :param default_dtype: another name of dtype, which other calculators have
+    :param options: the other ones of `EvaluationOptions`, by name
+    :raises PetDriverError: if the model or the device is not there, an option is wrong, both dtype
+        and default_dtype are given and differ, or a loaded potential has other options than given
     """
 
     implemented_properties: list[str] = [  # noqa: RUF012 (each calculator has its own below)
@@ -35,17 +48,38 @@ class PETCalculator(Calculator):
         "stress",
     ]
 
-    def __init__(self, model: str | Path | Potential, **options: Any) -> None:  # noqa: ANN401 (passed on)
-        super().__init__()
-        self.potential = model if isinstance(model, Potential) else load_model(model, **options)
+    def __init__(
+        self,
+        model: str | Path | Potential,
+        device: str = "cpu",
+        dtype: str | None = None,
+        scope: str | None = None,
+        default_dtype: str | None = None,
+        **options: object,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # ASE's
+        if None not in (dtype, default_dtype) and dtype != default_dtype:
+            raise PetDriverError(
+                f"dtype is {dtype!r} and default_dtype is {default_dtype!r}, two names of one "
+                "option; give one of them"
+            )
+        dtype = dtype or default_dtype or "float32"
+        if isinstance(model, Potential):
+            _check_options(model, device=device, dtype=dtype, scope=scope, **options)
+            self.potential = model
+        else:
+            self.potential = load_model(model, device, dtype, scope, **options)
         names = [name for name, _ in self.potential.hyper.properties]
         self.implemented_properties = [*PETCalculator.implemented_properties, *names]
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
-        """What has changed; charge and spin too, which ASE does not look at."""
-        changes = super().check_state(atoms, tol)
+        """What has changed since the last calculation, charge and spin in ``info`` included.
+
+        :param tol: largest change of a number that counts as none
+        """
+        changes: list[str] = super().check_state(atoms, tol)  # type: ignore[no-untyped-call]  # ASE's
         before = self.atoms.info if self.atoms is not None else {}
-        if self.potential.hyper.largest_spin and any(
+        if self.potential.hyper.foreign.largest_spin and any(
             before.get(key) != atoms.info.get(key) for key in CHARGE_AND_SPIN_KEYS
         ):
             changes.append("initial_charges")
@@ -57,13 +91,36 @@ class PETCalculator(Calculator):
         properties: list[str] | None = None,
         system_changes: list[str] = all_changes,
     ) -> None:
-        super().calculate(atoms, properties, system_changes)
+        """Evaluate a structure; all properties are always calculated.
+
+        :raises PetDriverError: see `Potential.compute`
+        """
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]  # ASE's
+        assert self.atoms is not None  # after that call
         self.results = results(self.atoms, self.potential.compute(self.atoms))
 
 
-def results(atoms: Atoms, prediction: Prediction) -> dict[str, float | np.ndarray]:
-    """A prediction under ASE's names; the stress only where the volume is defined."""
-    found = {
+def _check_options(potential: Potential, **given: Any) -> None:  # noqa: ANN401 (of any type)
+    """Compare the options given beside a loaded potential with those that it has.
+
+    :raises PetDriverError: if one was given that is not the potential's
+    """
+    wanted = EvaluationOptions.from_keywords(**given).changed()
+    for name, value in wanted.items():
+        has = potential.scope if name == "scope" else getattr(potential.options, name)
+        if has != value:
+            raise PetDriverError(
+                f"{name} is {value!r}, but the potential was loaded with {has!r}; give the option "
+                "to load_model"
+            )
+
+
+def results(atoms: Atoms, prediction: Prediction) -> Results:
+    """Prediction under ASE's names; the stress only where the volume is defined.
+
+    :return: energies in eV, lengths in angstrom; the stress in Voigt order, eV/angstrom^3
+    """
+    found: Results = {
         "energy": prediction.energy,
         "free_energy": prediction.energy,
         "energies": prediction.energies,
@@ -81,18 +138,25 @@ def results(atoms: Atoms, prediction: Prediction) -> dict[str, float | np.ndarra
 
 def attach_results(atoms: Atoms, prediction: Prediction) -> Atoms:
     """Copy of the structure that carries the prediction, as `ase.io.write` expects it."""
-    copy = atoms.copy()
+    copy: Atoms = atoms.copy()
     found = results(atoms, prediction)
     del found["free_energy"]
     for key in found:
         copy.info.pop(key, None)
         copy.arrays.pop(key, None)
-    # ASE's container knows the dipole, but not outputs by names of ours.
+    # SinglePointCalculator takes ASE's own properties only.
     for key in set(found) - set(all_properties):
         values = found.pop(key)
         if key.startswith("atomic_"):
-            copy.arrays[key] = values.reshape(len(copy), -1)
+            copy.arrays[key] = np.reshape(values, (len(copy), -1))
         else:
             copy.info[key] = values
     copy.calc = SinglePointCalculator(copy, **found)
     return copy
+
+
+def reading_error(error: Exception) -> str:
+    """Message of an error of ASE's readers, on one line."""
+    message = " ".join(str(error).split())
+    # An element that does not exist is the key of a failed look-up.
+    return f"{message} is unknown" if isinstance(error, KeyError) else message

@@ -1,1 +1,1 @@
-"""The seam: structures or graphs in; energies, forces and virials out."""
+"""Evaluation of structures and graphs: energies, forces and virials."""

@@ -1,53 +1,98 @@
-"""How much is evaluated at a time, so that intermediate results fit into memory."""
+"""How many samples are evaluated at a time, so that intermediate results fit into memory."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
 
+from ..graph import System
 from ..runtime.devices import free_memory
 
-_SMALLEST_CHUNK = 16
+SMALLEST_CHUNK = 16
+_FIRST_PATIENCE = 16  # evaluations in a smaller chunk before a larger one is tried again
+_MOST_PATIENCE = 4096
+_MOST_ATOMS_ON_CPU = 800  # in a batch of several structures; larger ones are slower per atom
 T = TypeVar("T")
 
 
 class Chunking:
-    """
-    share: of the free memory that may be used for intermediate results; chunk: most (centre, frame)
-    rows evaluated at a time, None: chosen by the memory present.
+    """Share of the free memory for intermediate results, and the response to a shortage.
+
+    After a shortage the chunk is halved; after a number of evaluations without one it is doubled
+    again. Every doubling doubles that number.
+
+    :param share: of the free memory that may be used for intermediate results
+    :param chunk: most (centre, frame) samples evaluated at a time, None: chosen by the memory
+        present
+
+    chunk: the number used now.
     """
 
     def __init__(self, device: torch.device, share: float, chunk: int | None) -> None:
         self.device, self.share, self.chunk = device, share, chunk
+        self._wanted = chunk
+        self._halvings = 0
+        self._successes, self._patience = 0, _FIRST_PATIENCE
 
     def allowed(self) -> int:
         """Bytes that intermediate results may take now."""
         return int(self.share * free_memory(self.device))
 
-    def retried(self, attempt: Callable[[], T], rows: Callable[[], int]) -> T:
-        """What an attempt returns; after running out of memory with half of the chunk.
+    def retried(self, attempt: Callable[[], T], samples: Callable[[], int]) -> T:
+        """Call a function; after each shortage of memory, again with half of the chunk.
 
-        :param rows: a bound on what was evaluated at a time
+        :param samples: number from which halving starts where no chunk is set, the same on all
+            ranks; collective
+        :raises torch.OutOfMemoryError: if the smallest chunk does not fit
         """
         while True:
             try:
-                return attempt()
+                result = attempt()
             except torch.OutOfMemoryError:
-                if not self._halve(rows()):
+                if not self._halve(samples()):
                     raise
+            else:
+                self._grow_back()
+                return result
 
-    def _halve(self, rows: int) -> bool:
-        """False if nothing is left to halve."""
-        rows = min(self.chunk or rows, rows)
-        if rows <= _SMALLEST_CHUNK:
+    def _halve(self, samples: int) -> bool:
+        """Halve the chunk; False if nothing is left to halve."""
+        samples = min(self.chunk or samples, samples)
+        if samples <= SMALLEST_CHUNK:
             return False
-        self.chunk = rows // 2
+        self.chunk = samples // 2
+        self._halvings += 1
+        self._successes = 0
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         warnings.warn(
             f"out of memory on {self.device}: going on with chunks of {self.chunk}", stacklevel=4
         )
         return True
+
+    def _grow_back(self) -> None:
+        if not self._halvings or self.chunk is None:
+            return
+        self._successes += 1
+        if self._successes < self._patience:
+            return
+        self._halvings -= 1
+        self.chunk = 2 * self.chunk if self._halvings else self._wanted
+        self._successes, self._patience = 0, min(2 * self._patience, _MOST_PATIENCE)
+
+
+def batches_for(device: torch.device, systems: Sequence[System]) -> Iterator[list[System]]:
+    """Split structures into batches: on a CPU, of no more atoms than fit into its caches."""
+    batch: list[System] = []
+    atoms = 0
+    for system in systems:
+        atoms += len(system)
+        if batch and device.type == "cpu" and atoms > _MOST_ATOMS_ON_CPU:
+            yield batch
+            batch, atoms = [], len(system)
+        batch.append(system)
+    if batch:
+        yield batch

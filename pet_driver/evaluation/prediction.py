@@ -1,68 +1,96 @@
-"""What a potential says of a structure."""
+"""Predictions: energies, forces and virials as arrays, in eV and angstrom."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import PetDriverError
-from .scopes import Evaluation
+from ..files.output_names import DIRECT_FORCES, DIRECT_VIRIAL
+from .evaluation import Evaluation
 
-DIRECT_FORCES, DIRECT_VIRIAL = "non_conservative_forces", "non_conservative_virial"
+Floats = NDArray[np.float64]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Prediction:
-    """Results for one structure, or for the atoms of one rank.
+    """Results for one structure, for several, or for the atoms of one rank.
 
     energy: eV, of the whole system; energies: (n_atoms,), eV; forces: (n_atoms, 3), eV/angstrom;
     virial: (3, 3), -dE/dstrain = sum r (x) f, eV, symmetric, of the whole system; virials:
-    (n_atoms, 3, 3), each edge's share given to its two ends in equal parts; vectors, tensors:
+    (n_atoms, 3, 3), eV, half of the virial of each edge on each of its two atoms; vectors, tensors:
     (n_atoms, 3) and (n_atoms, 3, 3) by name, for the covariant outputs that the model has;
-    uncertainty: eV, standard deviation of the energy, where it was asked for;
-    edge_gradients: (n_edges, 3), dE/dr_ij, of a domain's edges only.
+    uncertainty: eV, standard deviation of the energy, where it was computed; edge_gradients:
+    (n_edges, 3), dE/dr_ij, eV/angstrom, of a whole graph, None: of a part of one.
     """
 
     energy: float
-    energies: np.ndarray
-    forces: np.ndarray
-    virial: np.ndarray
-    virials: np.ndarray
-    vectors: dict[str, np.ndarray] = field(default_factory=dict)
-    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+    energies: Floats
+    forces: Floats
+    virial: Floats
+    virials: Floats
+    vectors: dict[str, Floats] = field(default_factory=dict)
+    tensors: dict[str, Floats] = field(default_factory=dict)
     uncertainty: float | None = None
     edge_gradients: Tensor | None = None
 
     @classmethod
-    def of(cls, result: Evaluation, forces: Tensor, virials: Tensor, atoms: slice) -> Prediction:
-        """Some atoms of an evaluation.
+    def of(cls, found: Evaluation, forces: Tensor, virials: Tensor) -> Prediction:
+        """Prediction from an evaluation in eV and angstrom.
 
-        :param forces: (n_atoms, 3), eV/angstrom; virials: (n_atoms, 3, 3), eV; both of all atoms
+        :param found: result of `Rescaling.applied`
+        :param forces: (n_atoms, 3), eV/angstrom
+        :param virials: (n_atoms, 3, 3), eV
         """
-        energies, virials = result.energies[atoms].cpu().numpy(), virials[atoms].cpu().numpy()
-        found = {name: x[atoms].cpu().numpy() for name, x in result.properties.items()}
+        energies, per_atom = found.energies.cpu().numpy(), virials.cpu().numpy()
+        properties = {name: x.cpu().numpy() for name, x in found.properties.items()}
         return cls(
             float(energies.sum()),
             energies,
-            forces[atoms].cpu().numpy(),
-            virials.sum(axis=0),
-            virials,
-            {name: x for name, x in found.items() if x.ndim == 2},
-            {name: x for name, x in found.items() if x.ndim == 3},
+            forces.cpu().numpy(),
+            per_atom.sum(axis=0),
+            per_atom,
+            {name: x for name, x in properties.items() if x.ndim == 2},
+            {name: x for name, x in properties.items() if x.ndim == 3},
+            edge_gradients=found.gradient,
         )
 
-    def stress(self, volume: float) -> np.ndarray:
-        """(3, 3) eV/angstrom^3, the sign of ASE.
+    def split(self, sizes: Sequence[int]) -> list[Prediction]:
+        """Predictions of the structures that follow each other in this one.
+
+        :param sizes: number of atoms of each
+        """
+        found = []
+        for end, size in zip(np.cumsum(sizes), sizes, strict=True):
+            part = slice(end - size, end)
+            energies, virials = self.energies[part], self.virials[part]
+            found.append(
+                Prediction(
+                    float(energies.sum()),
+                    energies,
+                    self.forces[part],
+                    virials.sum(axis=0),
+                    virials,
+                    {name: x[part] for name, x in self.vectors.items()},
+                    {name: x[part] for name, x in self.tensors.items()},
+                )
+            )
+        return found
+
+    def stress(self, volume: float) -> Floats:
+        """Stress, (3, 3), eV/angstrom^3, with the sign of ASE.
 
         :param volume: angstrom^3
         """
         return -self.virial / abs(volume)
 
     def minus(self, other: Prediction) -> Prediction:
-        """What this one has more than another of the same atoms."""
+        """Difference of this prediction and another one of the same atoms."""
         return Prediction(
             self.energy - other.energy,
             self.energies - other.energies,
@@ -73,21 +101,28 @@ class Prediction:
             {name: x - other.tensors[name] for name, x in self.tensors.items()},
         )
 
-    def with_direct_forces(self) -> Prediction:
-        """Forces and virials that the model reads out directly instead of the gradient's."""
-        forces = self.vectors[DIRECT_FORCES]
+    def with_direct_forces(self, sizes: Sequence[int]) -> Prediction:
+        """Prediction with the forces and virial that the model reads out directly.
+
+        The mean of the forces of each structure is subtracted; without a direct virial it is zero.
+
+        :param sizes: number of atoms of each structure
+        """
+        ends = np.cumsum(sizes)[:-1]
+        parts = np.split(self.vectors[DIRECT_FORCES], ends)
+        forces = np.concatenate([part - part.mean(axis=0) for part in parts])
         virials = np.zeros_like(self.virials)
         if DIRECT_VIRIAL in self.tensors:
             tensors = self.tensors[DIRECT_VIRIAL]
             virials = 0.5 * (tensors + tensors.transpose(0, 2, 1))
         return dataclasses.replace(
             self,
-            forces=forces - forces.mean(axis=0),
+            forces=forces,
             virial=virials.sum(axis=0),
             virials=virials,
         )
 
-    def total(self, name: str) -> np.ndarray:
+    def total(self, name: str) -> Floats:
         """Sum over the atoms of a vector, (3,), or of a tensor, (3, 3).
 
         :raises PetDriverError: if the model has no such output
@@ -97,12 +132,13 @@ class Prediction:
             raise PetDriverError(
                 f"the model has no output {name!r}; it has {', '.join(outputs) or 'only energies'}"
             )
-        return outputs[name].sum(axis=0)
+        total: Floats = outputs[name].sum(axis=0)
+        return total
 
-    def check(self, names: np.ndarray | None = None) -> Prediction:
-        """Itself.
+    def check(self, names: NDArray[np.int64] | None = None) -> None:
+        """Check that all results are finite.
 
-        :param names: (n_atoms,), what the atoms are called; None: their index, from 0
+        :param names: (n_atoms,), what the message calls the atoms; None: their index, from 0
         :raises PetDriverError: if a number is not finite
         """
         finite = np.isfinite(self.energies)
@@ -113,7 +149,5 @@ class Prediction:
             name = f"{first} (counted from 0)" if names is None else f"{names[first]}"
             raise PetDriverError(
                 f"the result for atom {name} is not finite; "
-                "look at the geometry around it, the structure is far outside of what the model "
-                "was trained for"
+                "inspect the geometry around it: the structure is far from the training data"
             )
-        return self

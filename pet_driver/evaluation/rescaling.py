@@ -1,5 +1,4 @@
-"""From what a network says to energies in eV: scales, energies of single atoms, the repulsion of
-nuclei."""
+"""Conversion to eV: scales, energies of isolated atoms, repulsion of nuclei."""
 
 from __future__ import annotations
 
@@ -7,13 +6,16 @@ import torch
 from torch import Tensor
 
 from ..files.checkpoint import Checkpoint
-from ..graph import PaddedNeighbors
-from .scopes import Evaluation
-from .zbl_energy import repulsion
+from ..graph import Graph
+from .evaluation import Evaluation
+from .zbl_energy import zbl_energy
 
 
 class Rescaling:
-    """The units of a model, and what comes on top of its network."""
+    """Scales of a model's outputs, and the energies that are added to those of its network.
+
+    energy_scale: eV per unit of the network.
+    """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
         def tensor(values: float | list[float]) -> Tensor:
@@ -26,43 +28,33 @@ class Rescaling:
         }
         self._hyper = checkpoint.hyper
 
-    def applied(
-        self, result: Evaluation, environments: PaddedNeighbors, vectors: Tensor, n_atoms: int
-    ) -> Evaluation:
+    def applied(self, found: Evaluation, graph: Graph) -> Evaluation:
+        """Evaluation in eV, eV/angstrom and the units of the properties, in float64.
+
+        Adds the energies of isolated atoms and, where the model has it, the repulsion of nuclei.
+
+        :param found: evaluation in units of the network
+        :param graph: the graph that was evaluated
         """
-        :param result: of the first ``n_atoms`` centres, in units of the network
-        :param vectors: (n_edges, 3), of all edges, angstrom, float64
-        :return: energies in eV, gradient in eV/angstrom, properties in their units; all float64
-        """
-        kinds = environments.centre_species[:n_atoms]
-        energies = result.energies.to(torch.float64) * self.energy_scale + self._baseline[kinds]
-        gradient = result.gradient * self.energy_scale
-        if self._hyper.zbl_radii:
-            more, slope = self._repulsion(environments, vectors, n_atoms)
+        species = graph.owned_species
+        energies = found.energies.to(torch.float64) * self.energy_scale + self._baseline[species]
+        gradient = found.gradient * self.energy_scale
+        if self._hyper.foreign.zbl_radii:
+            more, slope = zbl_energy(self._hyper, graph)
             energies, gradient = energies + more, gradient + slope
         properties = {
-            name: self._scaled(name, x.to(torch.float64), kinds)
-            for name, x in result.properties.items()
+            name: self._scaled(name, x.to(torch.float64), species)
+            for name, x in found.properties.items()
         }
-        return Evaluation(energies, properties, gradient)
+        return Evaluation(energies, gradient, properties)
 
-    def _scaled(self, name: str, values: Tensor, kinds: Tensor) -> Tensor:
-        """
-        :param values: (n_atoms, 3) or (n_atoms, 3, 3); kinds: (n_atoms,), index of the species
+    def _scaled(self, name: str, values: Tensor, species: Tensor) -> Tensor:
+        """Property in its own units.
+
+        :param values: (n_atoms, 3) or (n_atoms, 3, 3); species: (n_atoms,), species index
         """
         scale = self._property_scales.get(name)
         if scale is None:
             return values
-        of_atoms = scale[kinds] if scale.dim() else scale.expand(len(kinds))
+        of_atoms = scale[species] if scale.dim() else scale.expand(len(species))
         return values * of_atoms.view(-1, *(1,) * (values.dim() - 1))
-
-    def _repulsion(
-        self, environments: PaddedNeighbors, vectors: Tensor, n_atoms: int
-    ) -> tuple[Tensor, Tensor]:
-        """Energies of the first atoms, (n_atoms,), and the gradient of their sum with respect to
-        the edge vectors, (n_edges, 3)."""
-        variable = vectors.detach().requires_grad_(True)
-        with torch.enable_grad():
-            energies = repulsion(self._hyper, environments, variable)[:n_atoms]
-            (slope,) = torch.autograd.grad(energies.sum(), variable, materialize_grads=True)
-        return energies.detach(), slope

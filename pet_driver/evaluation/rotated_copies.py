@@ -1,9 +1,9 @@
-"""Evaluating everything that an atom's energy depends on in one frame: the scopes "atom" and
-"structure".
+"""Rotated copies of receptive fields and of structures: the scopes "atom" and "structure".
 
-Unlike in scope "layer", messages here are not invariants: they belong to the frame in which the
-whole receptive field of an atom, or a whole structure, is turned. Such a turned *copy* is evaluated
-layer by layer, each layer for the atoms alone that the next one still listens to.
+Unlike in scope "layer", messages are not invariant here: they belong to the frame in which the
+whole receptive field of an atom, or a whole structure, is rotated. Such a rotated *copy* is
+evaluated layer by layer; each layer is evaluated only for the atoms whose messages the next one
+needs.
 """
 
 from __future__ import annotations
@@ -16,174 +16,163 @@ import torch
 from torch import Tensor
 
 from ..frames import FrameSet, rotate_back
-from ..graph import PaddedNeighbors
-from ..model import PET, LayerMap, NetworkInput
+from ..graph import Graph
+from ..model import PET, LayerMap, NetworkInput, PassOptions
 
 
-@dataclass
+@dataclass(frozen=True)
 class RotatedCopies:
-    """Turned copies and the atoms that are read out of each.
+    """Rotated copies, and the atoms whose energies are taken from each.
 
-    rows: frame and weight of each copy; copy, atom: (n_roots,), the atoms whose energies are taken
+    frames: frame and weight of each copy; copy, atom: (n_read,), the atoms whose energies are taken
     from a copy, times its weight; sorted by copy.
     """
 
-    rows: FrameSet
+    frames: FrameSet
     copy: Tensor
     atom: Tensor
 
     @classmethod
-    def of_atoms(cls, rows: FrameSet) -> RotatedCopies:
-        """One atom is read out of each copy: the centre to which the frame belongs."""
-        return cls(rows, torch.arange(len(rows.centre), device=rows.centre.device), rows.centre)
+    def of_atoms(cls, frames: FrameSet) -> RotatedCopies:
+        """Copies for one atom each: the centre to which the frame belongs."""
+        copy = torch.arange(len(frames.centre), device=frames.centre.device)
+        return cls(frames, copy, frames.centre)
 
     @classmethod
-    def of_structures(cls, rows: FrameSet, sizes: Tensor) -> RotatedCopies:
-        """All atoms of the structure to which the frame belongs are read out of each copy.
+    def of_structures(cls, frames: FrameSet, sizes: Tensor) -> RotatedCopies:
+        """Copies for all atoms of the structure to which the frame belongs.
 
         :param sizes: (n_structures,), number of atoms
         """
-        counts = sizes[rows.centre]
+        counts = sizes[frames.centre]
         first = torch.cumsum(sizes, 0) - sizes
         copy = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
         start = torch.cumsum(counts, 0) - counts
         within = torch.arange(len(copy), device=counts.device) - start[copy]
-        return cls(rows, copy, first[rows.centre][copy] + within)
+        return cls(frames, copy, first[frames.centre][copy] + within)
 
     def parts(self, copies_at_a_time: int) -> Iterator[RotatedCopies]:
-        """The copies, so many at a time, with frames and weights cut off from the graph."""
-        for start in range(0, len(self.rows.centre), copies_at_a_time):
+        """Split the copies, with frames and weights cut off from the autograd graph."""
+        for start in range(0, len(self.frames.centre), copies_at_a_time):
             taken = slice(start, start + copies_at_a_time)
-            roots = (self.copy >= start) & (self.copy < start + copies_at_a_time)
-            rows = FrameSet(
-                self.rows.centre[taken],
-                self.rows.frames[taken].detach().requires_grad_(True),
-                self.rows.weights[taken].detach().requires_grad_(True),
-                self.rows.n_centres,
+            read = (self.copy >= start) & (self.copy < start + copies_at_a_time)
+            frames = FrameSet(
+                self.frames.centre[taken],
+                self.frames.frames[taken].detach().requires_grad_(True),
+                self.frames.weights[taken].detach().requires_grad_(True),
+                self.frames.n_centres,
             )
-            yield RotatedCopies(rows, self.copy[roots] - start, self.atom[roots])
+            yield RotatedCopies(frames, self.copy[read] - start, self.atom[read])
 
 
 class CopyEvaluator:
-    """The environments of all atoms, and which atoms hear of which from layer to layer.
+    """Evaluates rotated copies of the atoms of a graph.
 
-    :param reverse: (n_edges,), index of the reversed edge of each edge
+    :param graph: truncated, all of whose reversed edges are in this process
+    :param chunk: most samples (rotated neighborhoods of atoms) evaluated at a time
     """
 
-    def __init__(self, network: PET, environments: PaddedNeighbors, reverse: Tensor) -> None:
-        self.network = network
-        self.environments = environments
-        width = environments.n_neighbors
-        # Of each slot: the slot of the reversed edge, hence the neighbor, and the place there.
-        reversed_slot = torch.zeros_like(environments.valid, dtype=torch.long).view(-1)
-        reversed_slot[environments.slots] = environments.slots[reverse]
-        self._neighbor = (reversed_slot // width).view(-1, width)
-        self._there = (reversed_slot % width).view(-1, width)
+    def __init__(self, network: PET, graph: Graph, chunk: int) -> None:
+        self.network, self.graph, self.chunk = network, graph, chunk
+        padded = graph.padded
+        # The slot of a reversed edge gives the neighbor (its row) and the column in that row.
+        reversed_slot = torch.zeros_like(padded.valid, dtype=torch.long).view(-1)
+        reversed_slot[padded.slots] = padded.slots[graph.exchange.local_reverse()]
+        self._neighbor = (reversed_slot // padded.n_neighbors).view_as(padded.valid)
+        self._column = (reversed_slot % padded.n_neighbors).view_as(padded.valid)
 
     def evaluate(
-        self,
-        variable: Tensor,
-        ensembles: list[RotatedCopies],
-        chunk: int,
-        vectors: Tensor,
-        cutoffs: Tensor | None = None,
+        self, variable: Tensor, ensembles: list[RotatedCopies]
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Weighted sums over all copies.
 
         Some copies at a time are evaluated and differentiated with respect to vectors, frames and
-        weights; one pass backward through the construction of the frames ends it. So memory is
-        bounded by the chunk.
+        weights, so that the chunk bounds the memory. One backward pass through the construction of
+        the frames adds their part of the gradient.
 
-        :param variable: (n_all_edges, 3), of which everything else is a function
-        :param chunk: most environments evaluated at a time
-        :param vectors: (n_edges, 3), angstrom, float64
-        :param cutoffs: (n_edges,), of each edge; None: that of the model
-        :return: energies (n_atoms,); properties (n_atoms, 3) or (n_atoms, 3, 3) each; gradient of
-            the sum of the energies with respect to the variable, its shape
+        :param variable: (n_all_edges, 3), of which vectors, cutoffs and frames are functions
+        :return: energies (n_centres,); properties (n_centres, 3) or (n_centres, 3, 3) each; the
+            gradient of the sum of the energies with respect to the variable, its shape
         """
-        geometry = [vectors.detach().requires_grad_(True)]
-        if cutoffs is not None:
-            geometry.append(cutoffs.detach().requires_grad_(True))
-        slopes_of_geometry = [torch.zeros_like(x) for x in geometry]
+        made = [x for x in (self.graph.vectors, self.graph.cutoffs) if x is not None]
+        geometry = [x.detach().requires_grad_(True) for x in made]
+        geometry_gradients = [torch.zeros_like(x) for x in geometry]
         gradient = torch.zeros_like(variable)
-        energies = vectors.new_zeros(self.environments.n_centres)
-        properties: dict[str, Tensor] = {}
+        energies = variable.new_zeros(self.graph.n_centres)
+        properties = {
+            name: variable.new_zeros(len(energies), *(3,) * rank)
+            for name, rank in self.network.hyper.properties
+        }
         for ensemble in ensembles:
-            frame_gradients, weight_gradients = [], []
-            for part in ensemble.parts(self._copies_at_a_time(ensemble, chunk)):
-                value, found, slopes = self._evaluate_part(geometry, part, chunk)
+            frame_gradients = []
+            for part in ensemble.parts(self._copies_at_a_time(ensemble)):
+                value, found, gradients = self._evaluate_part(geometry, part)
                 energies.index_add_(0, part.atom, value)
                 for name, x in found.items():
-                    if name not in properties:
-                        properties[name] = x.new_zeros(len(energies), *x.shape[1:])
                     properties[name].index_add_(0, part.atom, x)
-                frame_gradients.append(slopes[0])
-                weight_gradients.append(slopes[1])
-                for total, slope in zip(slopes_of_geometry, slopes[2:], strict=True):
+                frame_gradients.append(gradients[:2])
+                for total, slope in zip(geometry_gradients, gradients[2:], strict=True):
                     total += slope
-            rows = ensemble.rows
-            if frame_gradients and rows.weights.requires_grad:
-                (through_frames,) = torch.autograd.grad(
-                    [rows.frames, rows.weights],
-                    variable,
-                    [torch.cat(frame_gradients), torch.cat(weight_gradients)],
-                    retain_graph=True,
-                )
-                gradient += through_frames
-        if vectors is variable:
-            return energies, properties, gradient + slopes_of_geometry[0]
-        made = [x for x in (vectors, cutoffs) if x is not None]
+            gradient += _through_frames(ensemble.frames, frame_gradients, variable)
+        if self.graph.vectors is variable:
+            return energies, properties, gradient + geometry_gradients[0]
         (through_geometry,) = torch.autograd.grad(
-            made, variable, slopes_of_geometry, retain_graph=True
+            made, variable, geometry_gradients, retain_graph=True
         )
         return energies, properties, gradient + through_geometry
 
-    def _copies_at_a_time(self, ensemble: RotatedCopies, chunk: int) -> int:
-        roots = len(ensemble.copy) / max(len(ensemble.rows.centre), 1)
-        reach = (1 + self.environments.n_neighbors) ** self.network.hyper.exchanges
-        largest = min(roots * reach, self.environments.n_centres)
-        return max(int(chunk // max(largest, 1)), 1)
+    def _copies_at_a_time(self, ensemble: RotatedCopies) -> int:
+        read = len(ensemble.copy) / max(len(ensemble.frames.centre), 1)
+        widening = (1 + self.graph.padded.n_neighbors) ** self.network.hyper.exchanges
+        largest = min(read * widening, self.graph.n_centres)
+        return max(int(self.chunk // max(largest, 1)), 1)
 
     def _evaluate_part(
-        self, geometry: list[Tensor], part: RotatedCopies, chunk: int
+        self, geometry: list[Tensor], part: RotatedCopies
     ) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
-        """Weighted energies and properties of the roots, and the gradient of the sum of the
-        energies with respect to frames, weights, and vectors and cutoffs of edges."""
-        frames, weights = part.rows.frames, part.rows.weights
+        """Weighted energies and properties of the atoms read, and a gradient.
+
+        :return: the gradient is that of the sum of the energies with respect to frames, weights,
+            and vectors and cutoffs of edges
+        """
+        frames, weights = part.frames.frames, part.frames.weights
         stages = self._stages(part)
-        hops = [self._hop(a, b) for a, b in itertools.pairwise(stages)]
+        maps = [self._layer_map(a, b) for a, b in itertools.pairwise(stages)]
         with torch.enable_grad():
-            output = self.network(self._turned(geometry, frames, stages[0]), None, hops, chunk)
+            inputs = self._rotated(geometry, frames, stages[0])
+            output = self.network(inputs, None, maps, PassOptions(chunk=self.chunk))
             energies = output.energies.to(weights.dtype) * weights[part.copy]
-        slopes = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             energies.sum(), [frames, weights, *geometry], materialize_grads=True
         )
         properties = {}
         for name, x in output.properties.items():
-            turned = rotate_back(x.detach().to(frames.dtype), frames.detach()[part.copy])
+            rotated = rotate_back(x.detach().to(frames.dtype), frames.detach()[part.copy])
             share = weights.detach()[part.copy]
-            properties[name] = turned * share.view(-1, *(1,) * (x.dim() - 1))
-        return energies.detach(), properties, list(slopes)
+            properties[name] = rotated * share.view(-1, *(1,) * (x.dim() - 1))
+        return energies.detach(), properties, list(gradients)
 
     def _stages(self, part: RotatedCopies) -> list[Tensor]:
-        """For each layer the environments that it evaluates, as sorted keys ``copy * n_atoms +
-        atom``; the last are the roots."""
-        count = self.environments.n_centres
+        """Samples that each layer evaluates, as sorted keys ``copy * n_centres + atom``.
+
+        Those of the last layer are the atoms that are read.
+        """
+        count = self.graph.n_centres
         stages = [part.copy * count + part.atom]
         for _ in range(self.network.hyper.exchanges):
             keys = stages[0]
             copy, atom = keys // count, keys % count
-            heard = copy[:, None] * count + self._neighbor[atom]
-            heard = heard[self.environments.valid[atom]]
-            stages.insert(0, torch.unique(torch.cat([keys, heard])))
+            needed = copy[:, None] * count + self._neighbor[atom]
+            needed = needed[self.graph.padded.valid[atom]]
+            stages.insert(0, torch.unique(torch.cat([keys, needed])))
         return stages
 
-    def _hop(self, before: Tensor, after: Tensor) -> LayerMap:
-        count, width = self.environments.n_centres, self.environments.n_neighbors
+    def _layer_map(self, before: Tensor, after: Tensor) -> LayerMap:
+        padded, count = self.graph.padded, self.graph.n_centres
         copy, atom = after // count, after % count
-        valid = self.environments.valid[atom]
-        heard = torch.where(valid, copy[:, None] * count + self._neighbor[atom], after[:, None])
-        source = torch.searchsorted(before, heard) * width + self._there[atom]
+        valid = padded.valid[atom]
+        sender = torch.where(valid, copy[:, None] * count + self._neighbor[atom], after[:, None])
+        source = torch.searchsorted(before, sender) * padded.n_neighbors + self._column[atom]
 
         def exchange(outgoing: Tensor) -> Tensor:
             flat = outgoing.reshape(-1, outgoing.shape[-1]).index_select(0, source.view(-1))
@@ -191,20 +180,33 @@ class CopyEvaluator:
 
         return LayerMap(torch.searchsorted(before, after), exchange)
 
-    def _turned(self, geometry: list[Tensor], frames: Tensor, keys: Tensor) -> NetworkInput:
-        """The environments of a stage, each in the frame of its copy."""
-        count = self.environments.n_centres
+    def _rotated(self, geometry: list[Tensor], frames: Tensor, keys: Tensor) -> NetworkInput:
+        """Inputs of the network for the samples of a layer, each in the frame of its copy."""
+        padded, count = self.graph.padded, self.graph.n_centres
         copy, atom = keys // count, keys % count
         table, *cutoffs = (
-            self.environments.pad(x if x.dim() == 2 else x[:, None]).index_select(0, atom)
-            for x in geometry
+            padded.pad(x if x.dim() == 2 else x[:, None]).index_select(0, atom) for x in geometry
         )
-        charge_and_spin = self.environments.charge_and_spin
+        charge_and_spin = padded.charge_and_spin
         return NetworkInput(
-            self.environments.centre_species[atom],
-            self.environments.neighbor_species[atom],
+            padded.centre_species[atom],
+            padded.neighbor_species[atom],
             table @ frames.index_select(0, copy),
-            self.environments.valid[atom],
+            padded.valid[atom],
             cutoffs[0].squeeze(-1) if cutoffs else None,
             None if charge_and_spin is None else charge_and_spin[atom],
         )
+
+
+def _through_frames(frames: FrameSet, gradients: list[list[Tensor]], variable: Tensor) -> Tensor:
+    """Gradient through the construction of the frames.
+
+    :param gradients: of each part, with respect to frames and weights
+    """
+    if not gradients or not frames.weights.requires_grad:
+        return torch.zeros_like(variable)
+    of_frames, of_weights = (torch.cat(x) for x in zip(*gradients, strict=True))
+    (through,) = torch.autograd.grad(
+        [frames.frames, frames.weights], variable, [of_frames, of_weights], retain_graph=True
+    )
+    return through

@@ -1,4 +1,4 @@
-"""How much a rotation of the structure changes what a potential says."""
+"""Rotation error: how much energies and forces change as a structure is rotated."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from .potential import Potential
 
 
-@dataclass
+@dataclass(frozen=True)
 class Orientations:
-    """One structure evaluated in several orientations.
+    """Results for one structure in several orientations.
 
     energies: (n_orientations,), eV; forces: (n_orientations, n_atoms, 3), rotated back,
-    eV/angstrom; seconds: of one evaluation, the median; evaluations: behind each orientation.
+    eV/angstrom; seconds: time of one evaluation, the median; evaluations: number of evaluations for
+    each orientation.
     """
 
-    energies: np.ndarray
-    forces: np.ndarray
+    energies: NDArray[np.float64]
+    forces: NDArray[np.float64]
     seconds: float
     evaluations: int = 1
 
     def averaged(self, count: int) -> Orientations:
-        """As if the average over `count` random rotations were the potential: each `count` of the
-        orientations, one after the other, become one.
+        """Results of the average over ``count`` random rotations, taken as a potential.
+
+        The orientations are averaged in consecutive groups of ``count``.
         """
         groups = len(self.energies) // count
         used = slice(0, groups * count)
@@ -40,15 +43,16 @@ class Orientations:
 
     def energy_error(self) -> float:
         """Root-mean-square deviation from the mean, eV/atom."""
-        return float(self.energies.std(ddof=1)) / self.forces.shape[1]
+        return float(self.energies.std(ddof=1) / self.forces.shape[1])
 
     def force_error(self) -> float:
         """Root-mean-square deviation of a component from its mean, eV/angstrom."""
         return float(np.sqrt(self.forces.var(axis=0, ddof=1).mean()))
 
     def largest_changes(self) -> tuple[float, float]:
-        """From the first orientation to any other: energy, eV, and any component of a force,
-        eV/angstrom.
+        """Largest change from the first orientation to another.
+
+        :return: of the energy, eV, and of a component of a force, eV/angstrom
         """
         energy = np.abs(self.energies - self.energies[0]).max()
         return float(energy), float(np.abs(self.forces - self.forces[0]).max())
@@ -57,10 +61,10 @@ class Orientations:
 def in_orientations(
     potential: Potential,
     atoms: Atoms,
-    rotations: np.ndarray,
+    rotations: NDArray[np.float64],
     advance: Callable[[], None] = lambda: None,
 ) -> Orientations:
-    """Evaluate rotated copies of the structure.
+    """Evaluate a structure in several orientations.
 
     :param rotations: (n_orientations, 3, 3)
     :param advance: called after each evaluation
@@ -77,19 +81,20 @@ def in_orientations(
     return Orientations(np.array(energies), np.array(forces), float(np.median(seconds)))
 
 
-def random_rotations(count: int, seed: int = 0) -> np.ndarray:
-    """(count, 3, 3) rotations, uniform over SO(3)."""
+def random_rotations(count: int, seed: int = 0) -> NDArray[np.float64]:
+    """Rotations, (count, 3, 3), uniform over SO(3)."""
     axes, triangle = np.linalg.qr(np.random.default_rng(seed).normal(size=(count, 3, 3)))
     axes = axes * np.sign(np.diagonal(triangle, axis1=1, axis2=2))[:, None, :]
-    return axes * np.linalg.det(axes)[:, None, None]
+    rotations: NDArray[np.float64] = axes * np.linalg.det(axes)[:, None, None]
+    return rotations
 
 
-def rotated(atoms: Atoms, rotation: np.ndarray) -> Atoms:
-    """Copy with positions and cell turned.
+def rotated(atoms: Atoms, rotation: NDArray[np.float64]) -> Atoms:
+    """Copy of a structure with positions and cell rotated.
 
     :param rotation: (3, 3), orthogonal; reflections too
     """
-    copy = atoms.copy()
+    copy: Atoms = atoms.copy()
     copy.set_cell(atoms.cell.array @ rotation.T)
     copy.positions = atoms.positions @ rotation.T
     return copy

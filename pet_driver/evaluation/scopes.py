@@ -1,22 +1,19 @@
-"""Energies and their gradient with respect to edge vectors, in units of the network, for each scope
-of averaging over frames.
-"""
+"""Scopes of the average over frames, and the evaluation of a graph in each of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ..frames import FrameSet, environment_frames, fixed_rotations, pooled_frames
-from ..graph import PaddedNeighbors
-from ..graph.edge_exchange import EdgeExchange
-from ..graph.truncation import TruncatedGraph
-from ..model import PET
+from ..graph import Graph, truncate
+from ..model import PET, PassOptions
+from .chunking import SMALLEST_CHUNK
+from .evaluation import Evaluation, EvaluationRequest
 from .rotated_copies import CopyEvaluator, RotatedCopies
 
-SCOPES = ("layer", "atom", "structure", "none")
 # Numbers kept for the backward pass per token, attention layer and feature, and per pair of
 # neighbors in the construction of frames (in float64); measured on the default network.
 _PER_TOKEN = 40
@@ -24,24 +21,15 @@ _PER_PAIR = 60
 _FRAMES_SHARE = 0.25  # of the memory, for the construction of frames
 
 
-@dataclass
-class Evaluation:
-    """energies: (n_atoms,); properties: (n_atoms, 3) or (n_atoms, 3, 3) each; gradient: of the sum
-    of the energies with respect to the edge vectors, (n_edges, 3)."""
-
-    energies: Tensor
-    properties: dict[str, Tensor]
-    gradient: Tensor
-
-
 class Evaluator:
-    """A network and how its results are averaged.
+    """A network, and the average of its results over frames.
 
-    :param scope: "layer": what every centre sends and reads out, layer by layer; "atom": the energy
-        of every atom, its whole receptive field in each of its frames; "structure": the whole
-        structure in the frames of all its atoms, as the original code does; "none": nothing
-    :param extra_rotations: every frame is used in so many further, fixed orientations
-    :param parity: and in their mirror images, for invariance under O(3)
+    :param scope: what is averaged. "layer": messages and readout of every centre, layer by layer;
+        "atom": the energy of every atom, whose whole receptive field is rotated into each of its
+        frames; "structure": the whole structure, rotated into the frames of all its atoms, as in
+        the original code; "none": nothing
+    :param extra_rotations: number of further, fixed orientations in which every frame is used
+    :param parity: whether mirror images of the frames are used too, for invariance under O(3)
     """
 
     def __init__(
@@ -49,161 +37,176 @@ class Evaluator:
     ) -> None:
         self.network = network
         self.scope = scope
-        self.turns = fixed_rotations(extra_rotations, parity)
-        self.covariant = bool(network.hyper.properties)
+        self._rotations = fixed_rotations(extra_rotations, parity)
+        self._covariant = bool(network.hyper.properties)
 
-    def frames(
-        self, near: TruncatedGraph, memory: int | None = None, roots: int | None = None
+    def evaluate(self, graph: Graph, request: EvaluationRequest | None = None) -> Evaluation:
+        """Energies of this process's own atoms, and their gradient, in units of the network.
+
+        Collective over the processes that share the graph. The scopes atom and structure always
+        compute the gradient, and take no ``weights_too``, ``sampler``, ``variances`` or
+        ``low_precision``.
+
+        :param request: None: the defaults of `EvaluationRequest`
+        """
+        request = request or EvaluationRequest()
+        rotates_copies = self.scope in ("atom", "structure")
+        differentiates = request.gradient or rotates_copies
+        vectors = graph.vectors.detach().requires_grad_(differentiates)
+        with torch.set_grad_enabled(differentiates):
+            seen = truncate(graph.with_vectors(vectors), self.network.hyper, request.memory)
+            if rotates_copies:
+                return self._evaluate_copies(seen, vectors, request)
+            return self._evaluate_layers(seen, vectors, request)
+
+    def frames(self, graph: Graph) -> FrameSet:
+        """Frames of every centre of a graph. Collective over the processes that share it."""
+        return self._frames(truncate(graph, self.network.hyper))
+
+    def energy_variance(self, graph: Graph) -> Tensor:
+        """Variance of the energy of each atom over its own frames, (n_centres,).
+
+        Messages are averaged as in scope "layer". In units of the network, squared.
+        """
+        with torch.no_grad():
+            seen = truncate(graph, self.network.hyper)
+            messages = seen.exchange.messages(seen.padded)
+            output = self.network(
+                seen.network_input(), self._frames(seen), messages, PassOptions(variances=True)
+            )
+        variance: Tensor = output.energy_variance
+        return variance
+
+    def features(self, graph: Graph, memory: int) -> Tensor:
+        """Inputs of the last layers of the energy's heads, (n_centres, n_features), float64.
+
+        Those of the plain network or, in the scope "layer", averaged over frames.
+
+        :param memory: bytes that intermediate results may take
+        """
+        with torch.no_grad():
+            seen = truncate(graph, self.network.hyper, memory)
+            frames = self._frames(seen, memory) if self.scope == "layer" else None
+            messages = seen.exchange.messages(seen.padded)
+            output = self.network(
+                seen.network_input(), frames, messages, PassOptions(features=True)
+            )
+        features: Tensor = output.features.to(torch.float64)
+        return features
+
+    def _evaluate_layers(
+        self, seen: Graph, vectors: Tensor, request: EvaluationRequest
+    ) -> Evaluation:
+        """Evaluate in the scopes layer and none."""
+        hyper = self.network.hyper
+        frames: FrameSet | Callable[[], FrameSet] | None = None
+        if self.scope == "layer":
+            frames = _sampled(self._frames(seen, request.memory), request)
+        options = PassOptions(
+            chunk=self._chunk(seen, request),
+            variances=request.variances,
+            # Plain PET of another program must keep its own predictions.
+            fade=self.scope != "none" or not hyper.foreign.directions_alone,
+        )
+        with torch.autocast(vectors.device.type, torch.bfloat16, enabled=request.low_precision):
+            messages = seen.exchange.messages(seen.padded)
+            output = self.network(seen.network_input(), frames, messages, options)
+        gradient = torch.zeros_like(vectors)
+        if request.gradient:
+            (gradient,) = torch.autograd.grad(
+                output.energies.sum(),
+                vectors,
+                create_graph=request.weights_too,
+                materialize_grads=True,
+            )
+        found = Evaluation(
+            output.energies,
+            gradient,
+            output.properties,
+            output.energy_variance,
+            output.message_variance,
+        )
+        return found if request.weights_too else detached(found)
+
+    def _evaluate_copies(
+        self, seen: Graph, vectors: Tensor, request: EvaluationRequest
+    ) -> Evaluation:
+        """Evaluate in the scopes atom and structure."""
+        copies = self._copies(seen, request.memory)
+        chunk = self._chunk(seen, request) or torch.iinfo(torch.int64).max
+        evaluator = CopyEvaluator(self.network, seen, chunk)
+        energies, properties, gradient = evaluator.evaluate(vectors, copies)
+        n_owned = seen.n_owned
+        properties = {name: x[:n_owned] for name, x in properties.items()}
+        return Evaluation(energies[:n_owned], gradient, properties)
+
+    def _frames(
+        self, seen: Graph, memory: int | None = None, n_centres: int | None = None
     ) -> FrameSet:
-        """Frames of every centre.
+        """Frames of every centre of a truncated graph.
 
         :param memory: bytes that may be kept for a backward pass; None: as many as it takes
-        :param roots: of the first so many centres only
+        :param n_centres: of the first so many centres only
         """
         hyper = self.network.hyper
-        environments = near.environments
-        per_centre = 8 * _PER_PAIR * environments.n_neighbors**2
-        rows = environment_frames(
-            near.frame_vectors(hyper.cutoff)[:roots],
-            environments.valid[:roots],
+        per_centre = 8 * _PER_PAIR * seen.padded.n_neighbors**2
+        frames = environment_frames(
+            seen.frame_vectors(hyper.cutoff)[:n_centres],
+            seen.padded.valid[:n_centres],
             hyper.cutoff,
             hyper.frames,
-            self.covariant,
+            self._covariant,
             None if memory is None else max(int(_FRAMES_SHARE * memory) // per_centre, 1),
         )
-        return rows.turned(self.turns)
+        return frames.turned(self._rotations)
 
-    def evaluate(
-        self,
-        environments: PaddedNeighbors,
-        vectors: Tensor,
-        plan: EdgeExchange,
-        structure: Tensor,
-        sizes: list[int],
-        memory: int,
-        chunk: int | None = None,
-        with_gradient: bool = True,
-    ) -> Evaluation:
-        """
-        :param vectors: (n_edges, 3), angstrom, float64
-        :param structure: (n_centres,), index of the structure of each centre
-        :param sizes: number of atoms of each structure
-        :param memory: bytes that may be used for what the backward pass needs
-        :param chunk: most rows evaluated at a time; None chooses by memory
-        :param with_gradient: otherwise it is zero, which saves time in the scopes layer and none
-        :return: of the atoms that the plan calls roots
-        """
-        vectors = vectors.detach().requires_grad_(with_gradient)
-        with torch.set_grad_enabled(with_gradient):
-            near = TruncatedGraph.of(self.network.hyper, environments, vectors, plan, memory)
-            chunk = chunk or self._rows_within(memory, near.environments.n_neighbors)
-            if self.scope in ("atom", "structure"):
-                fields = CopyEvaluator(self.network, near.environments, near.plan.local_reverse())
-                roots = plan.n_roots
-                copies = self._copies(near, structure, sizes, memory, roots)
-                energies, properties, gradient = fields.evaluate(
-                    vectors, copies, chunk, near.vectors, near.cutoffs
-                )
-                properties = {name: x[:roots] for name, x in properties.items()}
-                return Evaluation(energies[:roots], properties, gradient)
-            rows = None
-            if self.scope == "layer":
-                rows = self.frames(near, memory)
-            # Where nothing is averaged, others' models are left as they are.
-            fade = self.scope != "none" or not self.network.hyper.directions_alone
-            messages = near.plan.messages(near.environments)
-            output = self.network(near.neighborhoods(), rows, messages, chunk, fade=fade)
-            gradient = torch.zeros_like(vectors)
-            if with_gradient:
-                (gradient,) = torch.autograd.grad(
-                    output.energies.sum(), vectors, materialize_grads=True
-                )
-        properties = {name: x.detach() for name, x in output.properties.items()}
-        return Evaluation(output.energies.detach(), properties, gradient)
-
-    def energy_variance(
-        self, environments: PaddedNeighbors, vectors: Tensor, plan: EdgeExchange
-    ) -> Tensor:
-        """(n_centres,), variance of the energy of each atom over its own frames, messages averaged
-        as in scope "layer"."""
-        with torch.no_grad():
-            near = TruncatedGraph.of(self.network.hyper, environments, vectors, plan)
-            rows = self.frames(near)
-            return self.network(
-                near.neighborhoods(),
-                rows,
-                near.plan.messages(near.environments),
-                spread=True,
-            ).energy_spread
-
-    def features(
-        self, environments: PaddedNeighbors, vectors: Tensor, plan: EdgeExchange, memory: int
-    ) -> Tensor:
-        """(n_centres, n_features), float64: what the last layers of the energy's heads take, in the
-        plain network or, in the scope "layer", averaged over frames."""
-        with torch.no_grad():
-            near = TruncatedGraph.of(self.network.hyper, environments, vectors, plan, memory)
-            rows = self.frames(near, memory) if self.scope == "layer" else None
-            messages = near.plan.messages(near.environments)
-            output = self.network(near.neighborhoods(), rows, messages, features=True)
-        return output.features.to(torch.float64)
-
-    def _copies(
-        self,
-        near: TruncatedGraph,
-        structure: Tensor,
-        sizes: list[int],
-        memory: int,
-        roots: int | None,
-    ) -> list[RotatedCopies]:
+    def _copies(self, seen: Graph, memory: int | None) -> list[RotatedCopies]:
         if self.scope == "atom":
-            return [RotatedCopies.of_atoms(self.frames(near, memory, roots))]
+            return [RotatedCopies.of_atoms(self._frames(seen, memory, seen.n_owned))]
         hyper = self.network.hyper
         pooled, axial = pooled_frames(
-            near.frame_vectors(hyper.cutoff),
-            near.environments.valid,
+            seen.frame_vectors(hyper.cutoff),
+            seen.padded.valid,
             hyper.cutoff,
             hyper.frames,
-            structure,
-            len(sizes),
-            self.covariant,
+            seen.structure,
+            len(seen.sizes),
+            self._covariant,
         )
-        counts = torch.tensor(sizes, device=structure.device)
+        counts = torch.tensor(seen.sizes, device=seen.structure.device)
         return [
-            RotatedCopies.of_structures(pooled.turned(self.turns), counts),
-            RotatedCopies.of_atoms(axial.turned(self.turns)),
+            RotatedCopies.of_structures(pooled.turned(self._rotations), counts),
+            RotatedCopies.of_atoms(axial.turned(self._rotations)),
         ]
 
-    def _rows_within(self, memory: int, n_neighbors: int) -> int:
+    def _chunk(self, seen: Graph, request: EvaluationRequest) -> int | None:
+        """Most samples that are evaluated at a time."""
+        if request.chunk or request.memory is None:
+            return request.chunk
         hyper = self.network.hyper
-        weight = self.network.message_embedder.weight
         layers = hyper.attention_layers * hyper.message_layers
-        numbers = _PER_TOKEN * (n_neighbors + 1) * hyper.width * layers
-        return max(memory // (numbers * weight.element_size()), 16)
+        numbers = _PER_TOKEN * (seen.padded.n_neighbors + 1) * hyper.width * layers
+        itemsize = self.network.message_embedder.weight.element_size()
+        return max(request.memory // (numbers * itemsize), SMALLEST_CHUNK)
 
 
-def scope_advice(trained: str, chosen: str, message_layers: int) -> str | None:
-    """What running in another scope than that of training means for accuracy; None: nothing."""
-    if chosen == trained or (message_layers == 1 and {trained, chosen} == {"layer", "atom"}):
-        return None
-    if trained == "none" and chosen != "layer":
-        return (
-            "an average over orientations, exactly invariant; the errors of the model card hold "
-            "approximately"
-        )
-    if trained == "none" and message_layers == 1:
-        return (
-            "an average over frames, exactly invariant; the errors of the model card hold "
-            "approximately"
-        )
-    if trained == "none":
-        return (
-            "its messages are averaged over frames, which the weights have never seen: expect "
-            "larger errors than on the model card, or fine-tune with scope layer"
-        )
-    if chosen == "none":
-        return "the energy depends on the orientation and the errors of the model card do not apply"
-    return (
-        "its messages are no longer averaged over frames, as they were in training: the errors of "
-        "the model card do not apply"
+def detached(found: Evaluation) -> Evaluation:
+    """Evaluation without the autograd graph."""
+
+    def cut(x: Tensor | None) -> Tensor | None:
+        return None if x is None else x.detach()
+
+    return Evaluation(
+        found.energies.detach(),
+        found.gradient.detach(),
+        {name: x.detach() for name, x in found.properties.items()},
+        cut(found.energy_variance),
+        cut(found.message_variance),
     )
+
+
+def _sampled(frames: FrameSet, request: EvaluationRequest) -> FrameSet | Callable[[], FrameSet]:
+    sampler = request.sampler
+    if sampler is None:
+        return frames
+    return lambda: sampler(frames)

@@ -1,5 +1,7 @@
-"""Model files: one ``.safetensors`` with the weights, and everything else as JSON in its metadata.
-No pickle.
+"""Model files: one ``.safetensors`` file with the weights, and all else as JSON in its metadata.
+
+No pickle, so opening a model file cannot run code. A file of every format version that was ever
+released stays in the tests and can be read.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,20 +29,24 @@ _UNITS = {"energy": "eV", "length": "angstrom"}
 
 @dataclass
 class Checkpoint:
-    """A model at rest.
+    """A model as it is stored: hyperparameters, weights, units of its outputs, and its card.
 
-    weights: tensors of the network; baseline: energy of each species, eV, in the order of
-    ``hyper.species``; energy_scale: eV per unit of the network's output; card: what a person should
-    know (data, splits, errors); property_scales, property_units: what one unit of the network's
-    covariant outputs is, by name: one number, or one for each species; uncertainty: (n_features,
-    n_features), eV, see `Potential.energy_uncertainty`; None: not known.
+    ``hyper``: hyperparameters of the network. ``weights``: its tensors by name. ``baseline``:
+    energy of an isolated atom of each species, eV, in the order of ``hyper.species``.
+    ``energy_scale``: eV per unit of the network's output. ``card``: what a user should know (data,
+    splits, level of theory, errors). ``name``: of the file, without its ending. ``digest``: SHA-256
+    of the file it was read from. ``property_scales``, ``property_units``: by name of a covariant
+    output, the value of one unit of the network's output (one number, or one per species) and its
+    physical unit.
+    ``uncertainty``: (n_features, n_features), eV, the matrix of `Potential.energy_uncertainty`;
+    None where the model has no uncertainties.
     """
 
     hyper: Hyperparameters
     weights: dict[str, Tensor]
     baseline: list[float]
     energy_scale: float
-    card: dict = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
     name: str = "model"
     digest: str = ""
     property_scales: dict[str, float | list[float]] = field(default_factory=dict)
@@ -47,8 +54,11 @@ class Checkpoint:
     uncertainty: Tensor | None = None
 
     def network(self, dtype: torch.dtype, device: torch.device) -> PET:
-        """The network with these weights."""
-        # In its precision from the start: weights of a converted model may be float64.
+        """Network with these weights.
+
+        :raises PetDriverError: if the weights do not fit the hyperparameters
+        """
+        # In the final precision from the start: weights of a converted model may be float64.
         network = PET(self.hyper).to(dtype)
         try:
             network.load_state_dict(self.weights)
@@ -61,7 +71,16 @@ class Checkpoint:
 
 
 def random_checkpoint(hyper: Hyperparameters, seed: int = 0) -> Checkpoint:
-    """A network with random weights: where errors of symmetry and smoothness show most."""
+    """Checkpoint with random weights, which show errors of symmetry and smoothness most clearly.
+
+    Energies of isolated atoms are 0 and the energy scale is 1 eV. The random state of torch is left
+    as it was.
+
+    >>> from pet_driver.model import Hyperparameters
+    >>> checkpoint = random_checkpoint(Hyperparameters(species=(1, 8), width=16, heads=2), seed=1)
+    >>> checkpoint.name, checkpoint.baseline
+    ('random', [0.0, 0.0])
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = PET(hyper)
@@ -69,7 +88,10 @@ def random_checkpoint(hyper: Hyperparameters, seed: int = 0) -> Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a model file, whole or not at all."""
+    """Write a model file; it appears under its name only once it is complete.
+
+    Folders that are missing on the way to ``path`` are made.
+    """
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -93,9 +115,17 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def load_checkpoint(name: str | Path) -> Checkpoint:
-    """
-    :param name: name of a shipped model or path of a model file
-    :raises PetDriverError: if there is no such file, or it is not a model file of this package
+    """Read a model file.
+
+    :param name: name of a shipped model, or path of a model file
+    :raises PetDriverError: if there is no such file, it is not a model file of this package, it is
+        damaged, or its format is newer than this package
+
+    >>> water = load_checkpoint("water")
+    >>> water.hyper.species
+    (1, 8)
+    >>> f"trained with scope {water.hyper.scope!r}, cutoff {water.hyper.cutoff} angstrom"
+    "trained with scope 'layer', cutoff 4.25 angstrom"
     """
     path = find_model(name)
     if path.suffix == ".ckpt":
@@ -118,25 +148,7 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
             "`pet-driver train`"
         )
     try:
-        version = int(metadata["format_version"])
-        if version > FORMAT_VERSION:
-            raise PetDriverError(
-                f"{path} has format version {version}, this pet-driver reads up to "
-                f"{FORMAT_VERSION}; upgrade pet-driver"
-            )
-        uncertainty = weights.pop(_UNCERTAINTY, None)
-        return Checkpoint(
-            hyper=Hyperparameters.from_dict(json.loads(metadata["hyperparameters"])),
-            weights=weights,
-            baseline=json.loads(metadata["baseline"]),
-            energy_scale=json.loads(metadata["energy_scale"]),
-            card=json.loads(metadata["card"]),
-            name=path.stem,
-            property_scales=json.loads(metadata.get("property_scales", "{}")),
-            property_units=json.loads(metadata.get("property_units", "{}")),
-            digest=hashlib.sha256(path.read_bytes()).hexdigest(),
-            uncertainty=uncertainty,
-        )
+        return _assembled(path, metadata, weights)
     except (KeyError, TypeError, ValueError) as error:
         raise PetDriverError(
             f"the header of {path} cannot be understood ({type(error).__name__}: {error}); "
@@ -144,10 +156,37 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
         ) from error
 
 
-def find_model(name: str | Path) -> Path:
-    """Path of a shipped model or of a file.
+def _assembled(path: Path, metadata: dict[str, str], weights: dict[str, Tensor]) -> Checkpoint:
+    """Checkpoint from the metadata and tensors of a model file."""
+    version = int(metadata["format_version"])
+    if version > FORMAT_VERSION:
+        raise PetDriverError(
+            f"{path} has format version {version}, this pet-driver reads up to "
+            f"{FORMAT_VERSION}; upgrade pet-driver"
+        )
+    uncertainty = weights.pop(_UNCERTAINTY, None)
+    return Checkpoint(
+        hyper=Hyperparameters.from_dict(json.loads(metadata["hyperparameters"])),
+        weights=weights,
+        baseline=json.loads(metadata["baseline"]),
+        energy_scale=json.loads(metadata["energy_scale"]),
+        card=json.loads(metadata["card"]),
+        name=path.stem,
+        property_scales=json.loads(metadata.get("property_scales", "{}")),
+        property_units=json.loads(metadata.get("property_units", "{}")),
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        uncertainty=uncertainty,
+    )
 
-    :raises PetDriverError: if neither exists
+
+def find_model(name: str | Path) -> Path:
+    """Path of a model file.
+
+    :param name: path of a file, or name of a shipped model; a file comes first
+    :raises PetDriverError: if there is neither
+
+    >>> find_model("water").name
+    'water.safetensors'
     """
     path = Path(name)
     if path.is_file():
@@ -163,5 +202,9 @@ def find_model(name: str | Path) -> Path:
 
 
 def shipped_models() -> list[str]:
-    """Names of the models that come with the package."""
+    """Names of the models that come with the package, in alphabetical order.
+
+    >>> shipped_models()
+    ['dipeptides', 'silicon', 'water', 'water_plain']
+    """
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))

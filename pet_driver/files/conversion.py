@@ -1,4 +1,4 @@
-"""Models that others have trained, turned into model files of ours."""
+"""Conversion of models that other programs have trained."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ __all__ = ["convert"]
 
 
 def convert(path: str | Path, variant: str | None = None, sudden_bonds: bool = False) -> Checkpoint:
-    """A checkpoint of metatrain's PET, or a folder of the original code.
+    """Convert a checkpoint of metatrain's PET, or a folder of the original PET code.
 
-    :param variant: which of several energies; None: the one called "energy", or the only one. For a
-        folder: which of several files of weights
-    :param sudden_bonds: the folder was written by the original code before April 2024, when the
-        energies of bonds ended at the cutoff without its factor
-    :raises PetDriverError: if it is something else, or has what PET Driver cannot do
+    Neither program need be installed, and nothing in the files is executed.
+
+    :param path: ``.ckpt`` file of metatrain, or folder with ``hypers_used.yaml``
+    :param variant: of a checkpoint, which of several energies; None: the one named "energy", or the
+        only one. Of a folder, which of several files of weights
+    :param sudden_bonds: whether the folder was written by the original code before April 2024, when
+        bond energies ended at the cutoff without the cutoff factor
+    :return: a checkpoint with scope "none", as these models are trained
+    :raises PetDriverError: if it is something else, is damaged, or needs what pet-driver lacks
     """
     path = Path(path)
     if not path.exists():
@@ -29,12 +33,12 @@ def convert(path: str | Path, variant: str | None = None, sudden_bonds: bool = F
         if not is_original(path):
             raise PetDriverError(
                 f"the folder {path} has no hypers_used.yaml; give a folder that the original PET "
-                "has written, or a .ckpt file of metatrain"
+                "wrote, or a .ckpt file of metatrain"
             )
         return convert_original(path, variant, sudden_bonds)
     if sudden_bonds:
         raise PetDriverError(
-            f"{path} is no folder of the original PET; checkpoints of metatrain have the cutoff "
-            "factor in the energies of bonds, leave the option out"
+            f"{path} is not a folder of the original PET; bond energies of metatrain's checkpoints "
+            "have the cutoff factor, so leave the option out"
         )
     return convert_metatrain(path, read_pickled(path), variant)

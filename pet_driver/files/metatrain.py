@@ -1,6 +1,6 @@
-"""Checkpoints of metatrain's PET, turned into models of ours.
+"""Conversion of metatrain's PET checkpoints.
 
-metatrain need not be installed. What its PET does is in metatrain's pet/model.py and
+metatrain need not be installed. Its PET is defined in metatrain's pet/model.py and
 pet/modules/backend.py (https://github.com/metatensor/metatrain).
 """
 
@@ -14,8 +14,7 @@ from typing import Any
 from ase.data import covalent_radii
 
 from ..errors import PetDriverError
-from ..evaluation.prediction import DIRECT_VIRIAL
-from ..model import Hyperparameters
+from ..model import ForeignHyperparameters, Hyperparameters
 from .checkpoint import Checkpoint
 from .metatrain_contents import Contents, output_name, read_contents
 from .metatrain_weights import (
@@ -26,6 +25,7 @@ from .metatrain_weights import (
     scales,
     uncertainty,
 )
+from .output_names import DIRECT_VIRIAL
 
 _NORMALIZATIONS = {"RMSNorm": "rms", "LayerNorm": "layer"}
 # Targets that become covariant outputs, by the number of components of a Cartesian tensor.
@@ -33,10 +33,13 @@ _RANKS = {3: 1, 9: 2}
 
 
 def convert_metatrain(path: Path, content: Any, variant: str | None) -> Checkpoint:  # noqa: ANN401
-    """
-    :param content: what was read from the file
+    """Convert a checkpoint of metatrain's PET, also one with last-layer uncertainties (LLPR).
+
+    :param path: of the checkpoint, for messages and the model's card
+    :param content: what `read_pickled` found in it
     :param variant: see `convert`
-    :raises PetDriverError: if it is of another architecture, or has what PET Driver cannot do
+    :raises PetDriverError: if the architecture is another one, something is missing, or the model
+        needs what pet-driver lacks
     """
     contents = read_contents(path, content)
     try:
@@ -49,8 +52,8 @@ def convert_metatrain(path: Path, content: Any, variant: str | None) -> Checkpoi
         units_of = {name: scales(contents, target) for name, (target, _) in outputs.items()}
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise PetDriverError(
-            f"{path} says it is a PET of metatrain, version {contents.version}, but something in "
-            f"it is missing or odd ({type(error).__name__}: {error}); get the file anew"
+            f"{path} is labelled as a PET of metatrain, version {contents.version}, but part of it "
+            f"is missing or invalid ({type(error).__name__}: {error}); get the file anew"
         ) from error
     units = {
         name: "eV" if name == DIRECT_VIRIAL else contents.targets[target].get("unit", "")
@@ -79,13 +82,13 @@ def _chosen_energy(contents: Contents, variant: str | None) -> str:
         and _outputs(contents, name) == 1
     ]
     if not energies:
-        raise PetDriverError(f"{contents.path} has no energy among its outputs; choose another")
+        raise PetDriverError(f"{contents.path} has no energy among its outputs; give another")
     listed = ", ".join(_variant(name) or name for name in energies)
     if variant is not None:
         matching = [name for name in energies if variant in (name, _variant(name))]
         if not matching:
             raise PetDriverError(
-                f"{contents.path} has no energy called {variant!r}; it has {listed}"
+                f"{contents.path} has no energy called {variant!r}; choose one of: {listed}"
             )
         energies = matching
     if len(energies) > 1 and "energy" in energies:
@@ -103,19 +106,23 @@ def _chosen_energy(contents: Contents, variant: str | None) -> str:
 
 
 def _variant(name: str) -> str:
-    """What follows the slash in the name of a target."""
+    """Part of a target's name after the slash; empty without one."""
     return name.partition("/")[2]
 
 
 def _outputs(contents: Contents, target: str) -> int:
-    """Number of values for each atom; 0 where they lie in several blocks."""
+    """Number of values per atom; 0 where they are split into several blocks."""
     found = [x for _, x in contents.last_layers("node", target, 0) if x.dim() == 2]
     return len(found[0]) if len(found) == 1 else 0
 
 
 def _covariant_outputs(contents: Contents, energy: str) -> dict[str, tuple[str, int]]:
-    """Target and rank by name: vectors and tensors of the variant of the energy."""
-    chosen, left = {}, []
+    """Target and rank of each vector and tensor that belongs to the same variant as the energy.
+
+    Keys are our names. A warning lists the targets that cannot be converted.
+    """
+    chosen: dict[str, tuple[str, int]] = {}
+    left = []
     for target, info in contents.targets.items():
         if target == energy or _variant(target) != _variant(energy):
             continue
@@ -127,20 +134,17 @@ def _covariant_outputs(contents: Contents, energy: str) -> dict[str, tuple[str, 
             chosen[name] = (target, rank)
     if left:
         warnings.warn(
-            f"left out of {contents.path.name}: {', '.join(left)}; PET Driver has energies and "
-            "Cartesian vectors and tensors",
+            f"outputs of {contents.path.name} that are left out: {', '.join(left)}; only energies "
+            "and Cartesian vectors and tensors can be converted",
             stacklevel=4,
         )
     return chosen
 
 
 def _hyperparameters(contents: Contents, ranks: dict[str, int]) -> Hyperparameters:
+    """Hyperparameters of the network that computes what metatrain's does."""
     hypers = contents.hypers
     modern = hypers["featurizer_type"] == "feedforward"
-    pre = hypers["transformer_type"] == "PreLN"
-    combination = "layer" if "combination_norms.0.bias" in contents.weights else "rms"
-    neighbors = hypers["num_neighbors_adaptive"]
-    radii = [float(covalent_radii[z]) for z in contents.species] if hypers["zbl"] else []
     return Hyperparameters(
         species=tuple(contents.species),
         cutoff=float(hypers["cutoff"]),
@@ -156,25 +160,42 @@ def _hyperparameters(contents: Contents, ranks: dict[str, int]) -> Hyperparamete
         attention_layers=hypers["num_attention_layers"],
         normalization=_NORMALIZATIONS[hypers["normalization"]],
         activation=hypers["activation"].lower(),
-        order="pre" if pre else "post",
+        order="pre" if hypers["transformer_type"] == "PreLN" else "post",
         properties=tuple(ranks.items()),
+        scope="none",
+        foreign=_foreign_hyperparameters(contents, modern),
+    )
+
+
+def _foreign_hyperparameters(contents: Contents, modern: bool) -> ForeignHyperparameters:
+    """Hyperparameters of features that our own models do not use.
+
+    :param modern: whether the network has the modern block
+    """
+    hypers = contents.hypers
+    neighbors = hypers["num_neighbors_adaptive"]
+    pre = hypers["transformer_type"] == "PreLN"
+    conditioned = hypers["system_conditioning"]
+    combination = "layer" if "combination_norms.0.bias" in contents.weights else "rms"
+    radii = [float(covalent_radii[z]) for z in contents.species] if hypers["zbl"] else []
+    return ForeignHyperparameters(
         adaptive_neighbors=None if neighbors is None else float(neighbors),
         adaptive_method=hypers["adaptive_cutoff_method"].lower(),
         adaptive_width=float(hypers["cutoff_width_adaptive"]),
         zbl_radii=tuple(radii),
-        largest_charge=int(hypers["max_charge"]) if hypers["system_conditioning"] else 0,
-        largest_spin=int(hypers["max_spin_multiplicity"]) if hypers["system_conditioning"] else 0,
+        largest_charge=int(hypers["max_charge"]) if conditioned else 0,
+        largest_spin=int(hypers["max_spin_multiplicity"]) if conditioned else 0,
         neighbor_species=True,
         final_norm=False,
         combination_normalization=combination if modern else None,
         final_combination=modern,
         bare_centre=pre and hypers["d_node"] == hypers["d_pet"],
         directions_alone=True,
-        scope="none",
     )
 
 
 def _card(contents: Contents, energy: str) -> dict[str, Any]:
+    """Model card: what the authors wrote, and which file was converted."""
     metadata = contents.metadata
     references = [x for found in (metadata.get("references") or {}).values() for x in found]
     card = {

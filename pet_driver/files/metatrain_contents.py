@@ -1,4 +1,4 @@
-"""What a checkpoint of metatrain's PET consists of."""
+"""Contents of metatrain's PET checkpoints: options, weights, targets and metadata."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import PetDriverError
-from ..evaluation.prediction import DIRECT_FORCES, DIRECT_VIRIAL
+from .output_names import DIRECT_FORCES, DIRECT_VIRIAL
 from .pickled import Record
 from .upgrades import NEWEST, merged_adapters, upgraded
 
@@ -25,8 +25,12 @@ _NAMES = {
 
 @dataclass
 class Contents:
-    """What a model consists of; options and weights as in the newest version; llpr: what its
-    last-layer uncertainties are made of."""
+    """A checkpoint in the layout of metatrain's newest version.
+
+    ``version``: of the layout in the file. ``hypers``: metatrain's options of the model.
+    ``weights``: tensors by metatrain's names. ``targets``: description of each output. ``llpr``:
+    tensors of the last-layer uncertainties, empty without them.
+    """
 
     path: Path
     version: int
@@ -39,30 +43,42 @@ class Contents:
     @property
     def species(self) -> list[int]:
         """Atomic numbers, ascending."""
-        return [z for z, row in enumerate(self._rows.tolist()) if row >= 0]
+        return [z for z, row in enumerate(self._row_of_number.tolist()) if row >= 0]
 
     @property
     def rows(self) -> Tensor:
-        """Of each species, its row in tables of species."""
-        return self._rows[self.species]
+        """Row of each species in the tables of embeddings, (n_species,)."""
+        return self._row_of_number[self.species]
 
     def last_layers(self, side: str, target: str, readout: int) -> Iterator[tuple[str, Tensor]]:
-        """Names and weights of the last layers of a head of nodes or edges."""
+        """Names and weights of the last layers of a head.
+
+        :param side: "node" or "edge"
+        :param target: name of the output
+        :param readout: index of the readout layer
+        """
         start = f"{side}_last_layers.{target}.{readout}."
         return (item for item in self.weights.items() if item[0].startswith(start))
 
     @property
-    def _rows(self) -> Tensor:
+    def _row_of_number(self) -> Tensor:
+        """Row of each atomic number in the tables, (n_numbers,); -1 where it is not known."""
         return self.weights["species_to_species_index"]
 
 
 def read_contents(path: Path, content: Any) -> Contents:  # noqa: ANN401
-    """Checked for what it is."""
+    """Check the content of a checkpoint and bring it to the newest layout.
+
+    :param path: of the checkpoint, for messages
+    :param content: what `read_pickled` found in it
+    :raises PetDriverError: if it is not a PET of metatrain, is incomplete, or needs what pet-driver
+        lacks
+    """
     architecture = content.get("architecture_name") if isinstance(content, dict) else None
     if architecture == "llpr":
         inner = read_contents(path, content.get("wrapped_model_checkpoint"))
         state = content.get("best_model_state_dict") or content.get("model_state_dict")
-        # Until its version 3 metatrain's LLPR called it otherwise.
+        # Before its version 3 metatrain's LLPR used another key.
         return dataclasses.replace(inner, llpr=state or content.get("state_dict") or {})
     if architecture is None:
         raise PetDriverError(
@@ -76,17 +92,9 @@ def read_contents(path: Path, content: Any) -> Contents:  # noqa: ANN401
     if not isinstance(version, int) or not 1 <= version <= NEWEST:
         raise PetDriverError(
             f"{path} is a PET of version {version!r}, this pet-driver reads 1 to {NEWEST}; upgrade "
-            "pet-driver, or have an older metatrain write it"
+            "pet-driver, or write the file with an older metatrain"
         )
-    state = content.get("best_model_state_dict") or content.get("model_state_dict")
-    data = content.get("model_data")
-    info = data.get("dataset_info") if isinstance(data, dict) else None
-    hypers = data.get("model_hypers") if isinstance(data, dict) else None
-    targets = info.get("targets") if isinstance(info, Record) else None
-    if not isinstance(state, dict) or not isinstance(hypers, dict) or not isinstance(targets, dict):
-        raise PetDriverError(
-            f"{path} has no weights or does not say what they are for; get the file anew"
-        )
+    state, hypers, info, targets = _parts(path, content)
     latest = content.get("model_state_dict") or {}
     tuned = state.get("finetune_config") or latest.get("finetune_config") or {}
     try:
@@ -94,37 +102,50 @@ def read_contents(path: Path, content: Any) -> Contents:  # noqa: ANN401
         weights = merged_adapters(weights, tuned)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise PetDriverError(
-            f"{path} says it is a PET of metatrain, version {version}, but something in it is "
-            f"missing or odd ({type(error).__name__}: {error}); get the file anew"
+            f"{path} is labelled as a PET of metatrain, version {version}, but part of it is "
+            f"missing or invalid ({type(error).__name__}: {error}); get the file anew"
         ) from error
-    contents = Contents(
-        path,
-        version,
-        hypers,
-        weights,
-        targets,
-        _metadata(content.get("metadata")),
-    )
+    metadata = _metadata(content.get("metadata"))
+    contents = Contents(path, version, hypers, weights, targets, metadata)
     _refuse_what_we_lack(contents, info.get("length_unit", ""))
     return contents
 
 
+def _parts(
+    path: Path, content: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], Record, dict[str, Record]]:
+    """State of the model, its options, the description of its data set, and that of its targets."""
+    state = content.get("best_model_state_dict") or content.get("model_state_dict")
+    data = content.get("model_data")
+    hypers = data.get("model_hypers") if isinstance(data, dict) else None
+    info = data.get("dataset_info") if isinstance(data, dict) else None
+    if isinstance(state, dict) and isinstance(hypers, dict) and isinstance(info, Record):
+        targets = info.get("targets")
+        if isinstance(targets, dict):
+            return state, hypers, info, targets
+    raise PetDriverError(
+        f"{path} has no weights or no description of its outputs; get the file anew"
+    )
+
+
 def _metadata(record: Any) -> dict[str, Any]:  # noqa: ANN401
-    """What the authors say of a model; saved as a JSON text inside of a foreign object."""
+    """Description by the authors of the model, which metatrain saves as a JSON text."""
     state = record.state if isinstance(record, Record) else None
     text = state[0] if isinstance(state, tuple) and state else None
     if not isinstance(text, str):
         return {}
     try:
-        return json.loads(text)
+        metadata = json.loads(text)
     except json.JSONDecodeError:
         return {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _refuse_what_we_lack(contents: Contents, length_unit: str) -> None:
+    """Raise an error where the model cannot be evaluated here."""
     if (contents.hypers.get("long_range") or {}).get("enable"):
         raise PetDriverError(
-            f"{contents.path} has a long-range part, which PET Driver lacks; train a model without"
+            f"{contents.path} has a long-range part, which pet-driver lacks; train a model without"
         )
     if length_unit not in _LENGTH_UNITS:
         raise PetDriverError(
@@ -134,8 +155,17 @@ def _refuse_what_we_lack(contents: Contents, length_unit: str) -> None:
 
 
 def output_name(target: str) -> str:
-    """Our name. What metatrain calls a stress is divided by the volume at the end: its heads say
-    the negative virial. (Not where it belongs to a variant: then they say the stress.)"""
+    """Our name of a target.
+
+    Metatrain divides by the volume to get what it calls a stress, so the heads predict the negative
+    virial, and the output is named accordingly. A stress that belongs to a variant is predicted as
+    a stress, and keeps its name.
+
+    >>> output_name("mtt::dipole")
+    'dipole'
+    >>> output_name("non_conservative_stress"), output_name("non_conservative_stress/pbe")
+    ('non_conservative_virial', 'non_conservative_stress')
+    """
     base, _, variant = target.partition("/")
     name = base.removeprefix("mtt::")
     if variant and name == "non_conservative_stress":

@@ -1,18 +1,18 @@
-"""Weights, scales and energies of single atoms of metatrain's PET, as ours."""
+"""Weights, scales and atomic energies of metatrain's PET, under our names and in our units."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ..errors import PetDriverError
-from ..evaluation.prediction import DIRECT_VIRIAL
 from ..model import Hyperparameters
 from .metatrain_contents import Contents, output_name
+from .output_names import DIRECT_VIRIAL
 from .tensor_maps import read_table
 
 ENERGY_UNITS = {"eV": 1.0, "": 1.0, "meV": 1e-3}
@@ -24,21 +24,27 @@ def converted_weights(
     energy: str,
     outputs: dict[str, tuple[str, int]],
 ) -> Iterator[tuple[str, Tensor]]:
-    """Weights under our names."""
+    """Weights of the network under our names.
+
+    :param hyper: hyperparameters that the weights are for
+    :param energy: target that is the energy
+    :param outputs: target and rank of each covariant output, by our name
+    :raises KeyError: if a weight is missing
+    """
     theirs, rows = contents.weights, contents.rows
     yield "message_embedder.weight", theirs["edge_embedder.weight"][rows]
     for name, value in theirs.items():
-        kind, *rest = name.split(".")
-        if kind == "node_embedders":
+        module, *rest = name.split(".")
+        if module == "node_embedders":
             yield f"layers.{rest[0]}.node_embedder.weight", value[rows]
-        elif kind == "combination_norms":
+        elif module == "combination_norms":
             yield name, value
-        elif kind == "combination_mlps":
+        elif module == "combination_mlps":
             yield f"combination_mlps.{rest[0]}.layers.{'.'.join(rest[1:])}", value
-        elif kind == "system_conditioning" and hyper.largest_spin:
+        elif module == "system_conditioning" and hyper.foreign.largest_spin:
             ours = name.replace("system_conditioning", "conditioning").replace("project", "mix")
             yield ours.replace("spin_multiplicity_embedding", "spin_embedding"), value
-        elif kind == "gnn_layers":
+        elif module == "gnn_layers":
             yield _in_layer(rest, value, rows, contents.hypers)
     readouts = 1 if hyper.block == "modern" else hyper.message_layers
     for readout in range(readouts):
@@ -52,14 +58,18 @@ def converted_weights(
 def _in_layer(
     rest: list[str], value: Tensor, rows: Tensor, hypers: dict[str, Any]
 ) -> tuple[str, Tensor]:
-    """A weight of a message layer; rest: its number and the name inside."""
+    """Our name and value of a weight of a message layer.
+
+    :param rest: parts of metatrain's name: index of the layer, then the name within the layer
+    :param rows: row of each species in the tables of embeddings
+    """
     name = ".".join(rest[1:]).replace("trans.layers.", "transformer.")
     name = name.replace("compress.0", "compress_in").replace("compress.2", "compress_out")
     if name == "neighbor_embedder.weight":
         value = value[rows]
     temperature = float(hypers["attention_temperature"])
     if ".input_linear." in name and temperature != 1.0:
-        # Queries come first; what divides the logits can divide them.
+        # The first third projects to queries; dividing them by the temperature divides the logits.
         queries = len(value) // 3
         value = torch.cat([value[:queries] / temperature, value[queries:]])
     return f"layers.{rest[0]}.{name}", value
@@ -68,7 +78,7 @@ def _in_layer(
 def _head(
     contents: Contents, side: str, target: str, readout: int, ours: str
 ) -> Iterator[tuple[str, Tensor]]:
-    """The two hidden layers of a head and its last one."""
+    """Weights of the two hidden layers of a head and of its last one, under our names."""
     for layer in (0, 2):
         for part in ("weight", "bias"):
             value = contents.weights[f"{side}_heads.{target}.{readout}.{layer}.{part}"]
@@ -78,7 +88,7 @@ def _head(
 
 
 def _scale_table(contents: Contents, target: str) -> dict[int, float]:
-    """What one unit of a target is, by number of the row of the species, or for all under -1."""
+    """Value of one unit of a target by row of the species; one for all species has the key -1."""
     legacy = contents.weights.get("scaler.scales")
     if legacy is not None:
         return {-1: float(legacy[list(contents.targets).index(target)])}
@@ -86,14 +96,20 @@ def _scale_table(contents: Contents, target: str) -> dict[int, float]:
     return {key: _single(row) for key, row in table.items()}
 
 
-def _single(row: np.ndarray) -> float:
+def _single(row: npt.NDArray[Any]) -> float:
+    """The only number of an array."""
     if row.size != 1:
         raise ValueError(f"{row.size} numbers where one was expected")
     return float(row.ravel()[0])
 
 
 def scales(contents: Contents, target: str) -> float | list[float]:
-    """One number, or one for each species."""
+    """Value of one unit of the network's output for a target, in the target's unit.
+
+    :return: one number, or one per species
+    :raises LookupError: if it is missing
+    :raises ValueError: if it is not a single number
+    """
     table = _scale_table(contents, target)
     sign = -1.0 if output_name(target) == DIRECT_VIRIAL else 1.0
     if -1 in table:
@@ -102,6 +118,10 @@ def scales(contents: Contents, target: str) -> float | list[float]:
 
 
 def energy_scale(contents: Contents, energy: str) -> float:
+    """Value of one unit of the network's energy, eV.
+
+    :raises PetDriverError: if it depends on the species
+    """
     scale = scales(contents, energy)
     if isinstance(scale, list):
         if len(set(scale)) > 1:
@@ -114,7 +134,10 @@ def energy_scale(contents: Contents, energy: str) -> float:
 
 
 def baseline(contents: Contents, energy: str) -> list[float]:
-    """Energies of single atoms, eV, in the order of the species."""
+    """Energies of isolated atoms (metatrain's composition model), eV, in the order of the species.
+
+    :raises LookupError: if that of a species is missing
+    """
     buffer = contents.weights.get(f"additive_models.0.{energy}_composition_buffer")
     if buffer is None:
         return [0.0] * len(contents.species)
@@ -123,8 +146,11 @@ def baseline(contents: Contents, energy: str) -> list[float]:
 
 
 def uncertainty(contents: Contents, energy: str) -> Tensor | None:
-    """Matrix A of `Potential.energy_uncertainty`: with the covariance ``L L^T`` of the features and
-    the calibrated factor alpha, ``alpha L^-1``."""
+    """Matrix of `Potential.energy_uncertainty`, alpha L^-1, (n_features, n_features), eV.
+
+    ``L L^T`` is the covariance of the last-layer features, and alpha the calibration factor (LLPR,
+    arXiv 2403.02251). None where the checkpoint has no uncertainties.
+    """
     base = energy.removeprefix("mtt::")
     name = "energy_uncertainty" if energy == "energy" else f"mtt::aux::{base}_uncertainty"
     cholesky = contents.llpr.get(f"cholesky_{name}")
@@ -133,4 +159,5 @@ def uncertainty(contents: Contents, energy: str) -> Tensor | None:
         return None
     lower = cholesky.to(torch.float64)
     identity = torch.eye(len(lower), dtype=torch.float64)
-    return float(factor) * torch.linalg.solve_triangular(lower, identity, upper=False)
+    inverse: Tensor = torch.linalg.solve_triangular(lower, identity, upper=False)
+    return float(factor) * inverse

@@ -1,4 +1,4 @@
-"""Folders that the original PET has written, https://github.com/spozdn/pet."""
+"""Conversion of folders written by the original PET code (https://github.com/spozdn/pet)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
 from ..errors import PetDriverError
-from ..model import Hyperparameters
+from ..model import ForeignHyperparameters, Hyperparameters
 from .checkpoint import Checkpoint
 from .pickled import read_pickled
 
 _OPTIONS = "hypers_used.yaml"
 _ENDING = "_state_dict"
 _PREFERRED = "best_val_rmse_both_model"
-# Options that are only possible one way; where a folder lacks one, it is older than the option.
+# Options of which one value can be converted. A folder without the option is older than it, and
+# its model is as if it had this value.
 _ONLY = {
     "ACTIVATION": "silu",
     "COMPRESS_MODE": "mlp",
@@ -42,16 +42,18 @@ _ONLY = {
 
 
 def is_original(path: Path) -> bool:
-    """Whether a folder is one."""
+    """Whether a folder has the options file of the original code."""
     return (path / _OPTIONS).is_file()
 
 
 def convert_original(path: Path, variant: str | None, sudden_bonds: bool) -> Checkpoint:
-    """
+    """Convert a folder of the original code.
+
+    :param path: folder with options, species, atomic energies and weights
     :param variant: which weights, the name of a file without its ending ``_state_dict``; None:
-        those with the best product of errors
+        those with the best product of the errors of energies and forces
     :param sudden_bonds: see `convert`
-    :raises PetDriverError: if something is missing, or PET Driver cannot do what it asks for
+    :raises PetDriverError: if something is missing, or the model needs what pet-driver lacks
     """
     options = _options(path)
     for name, needed in _ONLY.items():
@@ -70,7 +72,7 @@ def convert_original(path: Path, variant: str | None, sudden_bonds: bool) -> Che
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise PetDriverError(
             f"{path} is not a complete folder of the original PET ({type(error).__name__}: "
-            f"{error}); it holds {_OPTIONS}, all_species.npy, self_contributions.npy and "
+            f"{error}); it needs {_OPTIONS}, all_species.npy, self_contributions.npy and "
             f"*{_ENDING}"
         ) from error
     card = {
@@ -87,7 +89,13 @@ def convert_original(path: Path, variant: str | None, sudden_bonds: bool) -> Che
 
 
 def _options(path: Path) -> dict[str, Any]:
-    """All options in one table: they were flat first, in sections later."""
+    """All options in one table. Older folders have no sections, newer ones do."""
+    try:
+        import yaml  # an optional package, also needed for training
+    except ImportError as error:
+        raise PetDriverError(
+            f"{path / _OPTIONS} cannot be read without PyYAML; install it with `pip install pyyaml`"
+        ) from error
     try:
         read = yaml.safe_load((path / _OPTIONS).read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -95,26 +103,27 @@ def _options(path: Path) -> dict[str, Any]:
             f"{path / _OPTIONS} cannot be read ({' '.join(str(error).split())}); get it anew"
         ) from error
     if not isinstance(read, dict):
-        raise PetDriverError(f"{path / _OPTIONS} has no options; get it anew")
-    flat = {}
+        raise PetDriverError(f"{path / _OPTIONS} is not a table of options; get it anew")
+    flat: dict[str, Any] = {}
     for name, value in read.items():
         flat.update(value if isinstance(value, dict) else {name: value})
     return flat
 
 
 def _weights_file(path: Path, variant: str | None) -> Path:
+    """File with the weights that were chosen."""
     names = sorted(file.name.removesuffix(_ENDING) for file in path.glob(f"*{_ENDING}"))
     wanted = variant or (names[0] if len(names) == 1 else _PREFERRED)
     if wanted.removesuffix(_ENDING) not in names:
         raise PetDriverError(
-            f"{path} has no {wanted}{_ENDING}; choose one with --variant: "
-            f"{', '.join(names) or 'there is none'}"
+            f"{path} has no {wanted.removesuffix(_ENDING)}{_ENDING}; "
+            + (f"choose one with --variant: {', '.join(names)}" if names else "add the file")
         )
     return path / f"{wanted.removesuffix(_ENDING)}{_ENDING}"
 
 
 def _named(saved: Any) -> dict[str, Tensor]:  # noqa: ANN401
-    """Weights by the names of the bare network, whatever it was wrapped in."""
+    """Weights by their names in the network itself, without the prefixes of wrapping modules."""
     named = {}
     for name, value in saved.items():
         bare = re.sub(r"^(module\.|model\.|pet_model\.)*", "", name)
@@ -125,6 +134,7 @@ def _named(saved: Any) -> dict[str, Tensor]:  # noqa: ANN401
 def _hyperparameters(
     options: dict[str, Any], species: list[int], sudden_bonds: bool
 ) -> Hyperparameters:
+    """Hyperparameters of the network that computes what the original one does."""
     width = options["TRANSFORMER_D_MODEL"]
     return Hyperparameters(
         species=tuple(species),
@@ -142,8 +152,10 @@ def _hyperparameters(
         normalization="layer",
         activation="silu",
         order="pre" if options.get("TRANSFORMER_TYPE", "PostLN") == "PreLN" else "post",
-        neighbor_species=bool(options.get("BLEND_NEIGHBOR_SPECIES", False)),
-        sudden_bonds=sudden_bonds,
+        foreign=ForeignHyperparameters(
+            neighbor_species=bool(options.get("BLEND_NEIGHBOR_SPECIES", False)),
+            sudden_bonds=sudden_bonds,
+        ),
         scope="none",
     )
 
@@ -151,22 +163,24 @@ def _hyperparameters(
 def _weights(
     theirs: dict[str, Tensor], options: dict[str, Any], hyper: Hyperparameters
 ) -> Iterator[tuple[str, Tensor]]:
-    """Weights under our names. Tables of species have one row more, for padding."""
+    """Weights under our names. The last row of their tables of species is padding."""
     yield "message_embedder.weight", theirs["embedding.weight"][:-1]
     for name, value in theirs.items():
-        kind, _, rest = name.partition(".")
-        if kind == "gnn_layers" and ".trans_layer." not in name:
+        module, _, rest = name.partition(".")
+        if module == "gnn_layers" and ".trans_layer." not in name:
             layer, _, inner = rest.partition(".")
             yield f"layers.{layer}.{_inner(inner)}", _adapted(inner, value, options)
-        elif kind == "heads" or (kind == "bond_heads" and options.get("USE_BOND_ENERGIES", True)):
-            ours = "node_heads" if kind == "heads" else "edge_heads"
+        elif module == "heads" or (
+            module == "bond_heads" and options.get("USE_BOND_ENERGIES", True)
+        ):
+            ours = "node_heads" if module == "heads" else "edge_heads"
             yield f"{ours}.{rest.replace('.nn.', '.layers.')}", value
     if not options.get("USE_BOND_ENERGIES", True):
         yield from _silent_bonds(hyper)
 
 
 def _inner(name: str) -> str:
-    """Our name of a weight inside of a layer."""
+    """Our name of a weight within a message layer."""
     name = name.replace("trans.layers.", "transformer.").replace("trans.final_norm", "final_norm")
     name = name.replace(".mlp.0.", ".mlp.w_in.").replace(".mlp.3.", ".mlp.w_out.")
     name = name.replace("compress.0.", "compress_in.").replace("compress.2.", "compress_out.")
@@ -175,10 +189,11 @@ def _inner(name: str) -> str:
 
 
 def _adapted(name: str, value: Tensor, options: dict[str, Any]) -> Tensor:
+    """Value of a weight within a message layer, in the shape that our network needs."""
     if name in ("central_embedder.weight", "neighbor_embedder.weight"):
         return value[:-1]
     if name == "r_embedding.weight":
-        # Always (x, y, z, r) here; what the model did not look at gets zeros.
+        # Our input is always (x, y, z, r); what theirs did not use gets zeros.
         zeros = value.new_zeros(len(value), 4)
         if options.get("USE_ONLY_LENGTH", False):
             zeros[:, 3:] = value
@@ -189,7 +204,7 @@ def _adapted(name: str, value: Tensor, options: dict[str, Any]) -> Tensor:
 
 
 def _silent_bonds(hyper: Hyperparameters) -> Iterator[tuple[str, Tensor]]:
-    """Heads of edges that say nothing."""
+    """Weights of edge heads that predict zero, for a model without bond energies."""
     shapes = {
         0: (hyper.head_width, hyper.width),
         2: (hyper.head_width,) * 2,

@@ -1,8 +1,8 @@
-"""Files that torch.save has written, read without running anything that is in them.
+"""Reads files written by torch.save without running code in them.
 
-A pickle is a program that may call whatever it names. Here it can name the few things below and
-nothing else: tensors are made by us, objects of foreign classes become plain records of their
-attributes.
+A pickle is a program that may call any function it names. Here it can name the few below and no
+others. Tensors are built by this module, and objects of foreign classes become plain records of
+their attributes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -31,13 +31,13 @@ _DTYPES = {
     "torch FloatStorage": torch.float32,
     "torch DoubleStorage": torch.float64,
 }
-# Classes whose attributes are wanted, or who merely stand in the way.
+# Classes of which the attributes are kept, without the class.
 _RECORDS = (
     "metatrain.utils.data.dataset DatasetInfo",
     "metatrain.utils.data.target_info TargetInfo",
     "torch ScriptObject",
 )
-# What a damaged or hostile pickle makes the machinery raise.
+# Exceptions that a damaged or hostile file can cause in pickle, zipfile or torch.
 _FAILURES = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -54,23 +54,27 @@ _FAILURES = (
 
 
 class Record:
-    """An object of a class that we do not have: what was saved of it, in ``state``."""
+    """An object of a class that is not available here; its saved state is in ``state``."""
 
     def __init__(self) -> None:
         self.state: Any = None
 
-    def __setstate__(self, state: Any) -> None:  # noqa: ANN401 (whatever was saved)
+    def __setstate__(self, state: Any) -> None:  # noqa: ANN401 (any object)
         self.state = state
 
     def get(self, name: str, otherwise: Any = None) -> Any:  # noqa: ANN401
-        """An attribute."""
+        """Saved attribute of this name.
+
+        :param otherwise: returned where there is no such attribute
+        """
         return self.state.get(name, otherwise) if isinstance(self.state, dict) else otherwise
 
 
 def read_pickled(path: Path) -> Any:  # noqa: ANN401
-    """What is in a file that torch.save has written.
+    """Object in a file written by torch.save.
 
-    :raises PetDriverError: if it is something else, is damaged, or names what is not allowed
+    :raises PetDriverError: if the file is something else, is damaged, or names a function or class
+        that is not allowed
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -87,6 +91,7 @@ def read_pickled(path: Path) -> Any:  # noqa: ANN401
 
 
 def _read(path: Path, archive: zipfile.ZipFile) -> Any:  # noqa: ANN401
+    """Object in the archive of torch.save."""
     names = archive.namelist()
     if any(name.split("/")[1:2] == ["code"] for name in names):
         raise PetDriverError(
@@ -96,7 +101,7 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Any:  # noqa: ANN401
     pickles = [name for name in names if name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise PetDriverError(
-            f"{path} is an archive, but nothing that torch.save has written; give a .ckpt file of "
+            f"{path} is an archive, but was not written by torch.save; give a .ckpt file of "
             "metatrain"
         )
     with archive.open(pickles[0]) as file:
@@ -104,7 +109,7 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Any:  # noqa: ANN401
 
 
 def _foreign(path: Path) -> str:
-    """What a file without the directory of an archive seems to be."""
+    """Message about a file that is not an archive: what its first bytes show it to be."""
     with path.open("rb") as file:
         start = file.read(4)
     if start == b"PK\x03\x04":
@@ -113,18 +118,18 @@ def _foreign(path: Path) -> str:
         return f"{path} is compressed by gzip; unpack it first (`gunzip {path.name}`)"
     if start[:1] == b"\x80":
         return (
-            f"{path} is a bare pickle, which may run code and is not read; save it anew with a "
+            f"{path} is a bare pickle, which may run code and is not read; save it again with a "
             "newer torch, or give a .ckpt file of metatrain"
         )
-    return f"{path} is no checkpoint of torch; give a .ckpt file of metatrain"
+    return f"{path} is not a checkpoint of torch; give a .ckpt file of metatrain"
 
 
 class _Reader(pickle.Unpickler):
-    """Admits tensors, plain containers and records, and names whatever else is asked for."""
+    """Unpickler of tensors, plain containers and records; an error names anything else."""
 
     def __init__(
         self,
-        file: Any,  # noqa: ANN401 (a readable of the archive)
+        file: IO[bytes],
         path: Path,
         archive: zipfile.ZipFile,
         folder: str,
@@ -137,6 +142,10 @@ class _Reader(pickle.Unpickler):
         self._check_order()
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+        """Class or function that the pickle names.
+
+        :raises PetDriverError: if it is not allowed
+        """
         wanted = f"{module} {name}"
         if wanted in _DTYPES:
             return _DTYPES[wanted]
@@ -145,14 +154,18 @@ class _Reader(pickle.Unpickler):
         if wanted in _CALLABLES:
             return _CALLABLES[wanted]
         raise PetDriverError(
-            f"{self._path} asks for {module}.{name}, which is not among the few things that a "
-            "checkpoint of PET consists of, and is not read: it could run code"
+            f"{self._path} asks for {module}.{name}, which could run code and is not part of a "
+            "checkpoint of PET, so the file is not read; give a .ckpt file of metatrain"
         )
 
     def persistent_load(self, saved: Any) -> Tensor:  # noqa: ANN401
-        kind, dtype, key, _, count = saved
-        if kind != "storage" or not isinstance(dtype, torch.dtype):
-            raise ValueError(f"unknown storage {kind!r}")
+        """One-dimensional tensor of a storage in the archive.
+
+        :raises ValueError: if its type is unknown or its size wrong
+        """
+        label, dtype, key, _, count = saved
+        if label != "storage" or not isinstance(dtype, torch.dtype):
+            raise ValueError(f"unknown storage {label!r}")
         if key not in self._storages:
             data = bytearray(self._archive.read(f"{self._folder}data/{key}"))
             if len(data) != count * dtype.itemsize:
@@ -162,13 +175,14 @@ class _Reader(pickle.Unpickler):
         return self._storages[key]
 
     def _check_order(self) -> None:
+        """Raise ValueError if the numbers are not little-endian."""
         name = f"{self._folder}byteorder"
         if name in self._archive.namelist() and self._archive.read(name) != b"little":
             raise ValueError("numbers in big-endian order")
 
 
 class _Maker:
-    """A function that a pickle may call, but not change."""
+    """A function that a pickle may call but whose state it may not set."""
 
     __slots__ = ("_make",)
 
@@ -185,10 +199,12 @@ class _Maker:
 def _tensor(
     storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
 ) -> Tensor:
+    """Tensor of this size, stride and offset in a storage."""
     return torch.as_strided(storage, size, stride, offset).clone()
 
 
 def _parameter(values: Tensor, *_: object) -> Tensor:
+    """Values of a parameter, as a plain tensor."""
     return values
 
 

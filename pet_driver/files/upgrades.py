@@ -1,8 +1,7 @@
-"""Checkpoints of metatrain's PET of earlier versions (1 to 15), brought to the layout of version
-16.
+"""Conversion of older metatrain PET checkpoints, versions 1 to 15, to the layout of version 16.
 
-What changed from version to version is in metatrain's pet/checkpoints.py; here only what a model
-consists of is carried on, not what its training needs.
+The changes between versions are in metatrain's pet/checkpoints.py. Only what defines the model is
+converted, not the state of its training.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 NEWEST = 16
-# Options that came later, and what models from before were.
+# Options that came later, with the values that describe models from before.
 _BEFORE = {
     "normalization": "LayerNorm",
     "activation": "SiLU",
@@ -32,9 +31,13 @@ _PADDED = ("edge_embedder.weight", "node_embedders.", "neighbor_embedder.")
 def upgraded(
     version: int, hypers: dict[str, Any], weights: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """
-    :param version: of the model's part of the checkpoint, 1 to 16
-    :return: options and weights of the network as in version 16, the names without ``backend.``
+    """Options and weights in the layout of version 16.
+
+    :param version: of the model in the checkpoint, 1 to 16
+    :param hypers: options of the model
+    :param weights: state of the model; entries that are not tensors are left out
+    :return: options, and weights by their names without ``backend.``
+    :raises KeyError: if an option is missing that every version has
     """
     weights = {
         name.removeprefix("backend."): value
@@ -44,7 +47,7 @@ def upgraded(
     if version < 8:
         hypers, weights = _to_8(hypers, weights)
     hypers = {**_BEFORE, "d_node": hypers["d_pet"], **hypers}
-    # Until version 13 the width of the cutoff was that of the adaptive one too.
+    # Until version 13 the adaptive cutoff had the width of the cutoff.
     hypers.setdefault("cutoff_width_adaptive", hypers["cutoff_width"])
     return hypers, weights
 
@@ -52,7 +55,10 @@ def upgraded(
 def _to_8(
     hypers: dict[str, Any], weights: dict[str, Tensor]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Other names, and a row for padding in each table of species that nobody reads."""
+    """Options and weights in the layout of version 8.
+
+    Names changed, and the tables of species lost their last row, which was padding.
+    """
     large = "node_embedding.weight" in weights
     if large:
         hypers = {
@@ -79,9 +85,10 @@ def _to_8(
 
 
 def merged_adapters(weights: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
-    """Weights with their low-rank adapters (LoRA) added: ``W + alpha / rank * B A``.
+    """Weights with their low-rank adapters merged: W + alpha / rank * B A (LoRA, arXiv 2106.09685).
 
-    :param config: of the fine-tuning; without adapters the weights come back as they are
+    :param weights: by name; without adapters among them they are returned as they are
+    :param config: metatrain's options of the fine-tuning
     """
     merged = {}
     for name, value in weights.items():

@@ -1,15 +1,18 @@
-"""ECSE: weighted frames of every atom and averages over them. Imports nothing of ours."""
+"""ECSE: weighted frames of every atom and averages over them. Imports nothing else of the package.
 
-from .average import average_over_frames, in_parts
+ECSE is the Equivariant Coordinate System Ensemble of arXiv 2305.19302.
+"""
+
+from .average import FrameAverage, in_parts
 from .constants import FrameConstants
 from .construction import environment_frames, pooled_frames
 from .frame_set import FrameSet
 from .rotations import fixed_rotations, rotate_back
 
 __all__ = [
+    "FrameAverage",
     "FrameConstants",
     "FrameSet",
-    "average_over_frames",
     "environment_frames",
     "fixed_rotations",
     "in_parts",

@@ -1,10 +1,10 @@
-"""Evaluating the (centre, frame) rows part by part, and averaging the results over the frames of
-each centre.
-"""
+"""Evaluation of the (centre, frame) samples part by part, and averages over frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,129 +12,197 @@ from torch.utils.checkpoint import checkpoint
 
 from .frame_set import FrameSet
 
-# Rows at a time: what the cache of a CPU core likes; what the attention kernels of CUDA allow.
+# Samples in one part: what fits the cache of a CPU core; what the attention kernels of CUDA allow.
 _PART = {"cpu": 96, "cuda": 65_535}
 
-# (frames or None, edge tables of the rows, node table of the rows) -> results, one row each
+# (frames or None, edge tables of the samples, node table of the samples) -> results, (n_samples,
+# ...) each
 Evaluate = Callable[[Tensor | None, Sequence[Tensor], Tensor], Sequence[Tensor]]
+# Averages and variances over frames of the results, (n_centres, ...) each.
+Moments = tuple[list[Tensor], list[Tensor]]
 
 
-def average_over_frames(
-    evaluate: Evaluate,
-    edge_tables: Sequence[Tensor],
-    node: Tensor,
-    neighbors: Tensor,
-    rows: FrameSet | None,
-    chunk: int | None,
-    spread: bool = False,
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Results of every centre, averaged over its frames.
+class FrameAverage:
+    """Average over the frames of each centre of what a function computes from tables of centres.
 
-    Centres are taken in the order of their number of neighbors, so that little is spent on padding;
-    each part gets tables cut to the neighbors that it has. As a part is a run of centres, what
-    flows backward is as small as the part, and the whole linear in the number of atoms.
-
-    :param evaluate: computes the rows of one part
-    :param edge_tables: (n_centres, n_neighbors, ...) each
-    :param node: (n_centres, node_width)
-    :param neighbors: (n_centres,), number of neighbors
-    :param rows: frames and weights; None evaluates every centre once, as it lies
-    :param chunk: with more rows than this, evaluate so many at a time and recompute them in the
-        backward pass, which bounds memory; None keeps all activations
-    :param spread: also return the variances over frames
-    :return: the averages, (n_centres, ...) each, and their variances (empty unless asked for)
+    Centres are processed in the order of their number of neighbors, so that little is spent on
+    padding; each part gets tables cut to the neighbors that it has. As a part is a run of centres,
+    the gradients of its tables are as small as the part, and the whole is linear in the number of
+    atoms.
     """
-    counts, order = torch.sort(neighbors, stable=True)
-    position = torch.argsort(order)
-    frames, weights, row_place, row_counts = _in_order(rows, position, order)
-    largest = _PART[node.device.type]
-    recompute = chunk is not None and len(row_place) > chunk and torch.is_grad_enabled()
-    sizes, row_sizes = _parts(row_counts, min(largest, chunk or largest))
-    widths = [int(c[-1]) if len(c) else 0 for c in torch.split(counts.cpu(), sizes)]
-    tables = [torch.split(t.index_select(0, order), sizes) for t in (*edge_tables, node)]
-    first = torch.cumsum(torch.tensor([0, *sizes]), 0).tolist()
 
-    def part(
-        width: int,
-        place: Tensor,
-        turn: Tensor | None,
-        share: Tensor | None,
-        *tables: Tensor,
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Averages and variances of a run of centres; place: (n_rows,), the centre of each row."""
-        tables = (*(table[:, :width] for table in tables[:-1]), tables[-1])
-        if share is None:
-            return evaluate(None, tables[:-1], tables[-1]), []
+    def __init__(self, neighbors: Tensor, frames: FrameSet | None, chunk: int | None) -> None:
+        """Divide the samples into parts.
+
+        :param neighbors: (n_centres,), number of neighbors
+        :param frames: frames and weights; None evaluates every centre once, in the coordinates
+            that the tables have
+        :param chunk: with more samples than this, evaluate so many at a time and recompute them in
+            the backward pass, which bounds memory; None keeps all activations
+        """
+        counts, self._order = torch.sort(neighbors, stable=True)
+        self._position = torch.argsort(self._order)
+        self._samples, per_centre = _Samples.in_order(frames, self._position, self._order)
+        largest = _PART[neighbors.device.type]
+        self._recompute = (
+            chunk is not None and len(self._samples.index) > chunk and torch.is_grad_enabled()
+        )
+        sizes = _part_sizes(per_centre, min(largest, chunk or largest))
+        self._n_centres, self._n_samples = sizes
+        last = (int(c[-1]) if len(c) else 0 for c in torch.split(counts.cpu(), self._n_centres))
+        self._widths = [max(n, 1) for n in last]
+
+    def __call__(
+        self,
+        evaluate: Evaluate,
+        edge_tables: Sequence[Tensor],
+        node_table: Tensor,
+        variances: bool = False,
+    ) -> Moments:
+        """Averages and, if asked for, variances of the results of ``evaluate``.
+
+        :param evaluate: computes the samples of one part
+        :param edge_tables: (n_centres, n_neighbors, ...) each
+        :param node_table: (n_centres, node_width)
+        :param variances: also return the variances over frames
+        :return: the averages, (n_centres, ...) each, and their variances (empty unless asked for)
+        """
+        ordered = [t.index_select(0, self._order) for t in (*edge_tables, node_table)]
+        tables = zip(*(torch.split(t, self._n_centres) for t in ordered), strict=True)
+        parts = self._parts(evaluate, variances, node_table.dtype)
+        results: list[Moments] = []
+        for part, some in zip(parts, tables, strict=True):
+            if self._recompute:
+                results.append(checkpoint(part, *some, use_reentrant=False))
+            else:
+                results.append(part(*some))
+        return self._joined(m for m, _ in results), self._joined(v for _, v in results)
+
+    def _parts(self, evaluate: Evaluate, variances: bool, dtype: torch.dtype) -> Iterator[_Part]:
+        """Parts in the order of processing; centres are numbered from 0 in each."""
+        starts = itertools.accumulate(self._n_centres[:-1], initial=0)
+        for start, width, samples in zip(
+            starts, self._widths, self._samples.split(self._n_samples, dtype), strict=True
+        ):
+            yield _Part(evaluate, width, samples.shifted(start), variances)
+
+    def _joined(self, parts: Iterable[list[Tensor]]) -> list[Tensor]:
+        """Results of all parts, in the order of the centres of the tables."""
+        return [torch.cat(x).index_select(0, self._position) for x in zip(*parts, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Samples in the order in which centres are processed.
+
+    index: (n_samples,), position of the centre of each; frames: (n_samples, 3, 3) and weights:
+    (n_samples,), both None for plain evaluation.
+    """
+
+    index: Tensor
+    frames: Tensor | None
+    weights: Tensor | None
+
+    @classmethod
+    def in_order(
+        cls, frames: FrameSet | None, position: Tensor, order: Tensor
+    ) -> tuple[_Samples, Tensor]:
+        """Samples of all frames, and the number of samples at each position.
+
+        :param position: (n_centres,), the position of each centre
+        :param order: (n_centres,), its inverse
+        """
+        if frames is None:
+            index = torch.arange(len(position), device=position.device)
+            return cls(index, None, None), torch.ones_like(position)
+        index, sample_order = torch.sort(position[frames.centre], stable=True)
+        counts = frames.counts()[order]
+        return cls(index, frames.frames[sample_order], frames.weights[sample_order]), counts
+
+    def split(self, sizes: list[int], dtype: torch.dtype) -> Iterator[_Samples]:
+        """Runs of samples of the given sizes, the weights in another dtype."""
+        indices = torch.split(self.index, sizes)
+        if self.frames is None or self.weights is None:
+            yield from (_Samples(index, None, None) for index in indices)
+            return
+        weights = torch.split(self.weights.to(dtype), sizes)
+        yield from map(_Samples, indices, torch.split(self.frames, sizes), weights)
+
+    def shifted(self, start: int) -> _Samples:
+        """The same samples with positions counted from ``start``."""
+        return _Samples(self.index - start, self.frames, self.weights)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A run of centres, its samples, and the function that evaluates them.
+
+    width: largest number of neighbors of these centres, at least 1.
+    """
+
+    evaluate: Evaluate
+    width: int
+    samples: _Samples
+    variances: bool
+
+    def __call__(self, *tables: Tensor) -> Moments:
+        """Averages and variances of the results.
+
+        :param tables: those of the edges, (n_centres, n_neighbors, ...) each, and last that of the
+            nodes, (n_centres, node_width)
+        """
+        tables = (*(table[:, : self.width] for table in tables[:-1]), tables[-1])
+        if self.samples.weights is None:
+            return list(self.evaluate(None, tables[:-1], tables[-1])), []
         # index_select: its backward is an index_add, several times faster than indexing's.
-        picked = [table.index_select(0, place) for table in tables]
-        values = evaluate(turn, picked[:-1], picked[-1])
-
-        def averaged(x: Tensor) -> Tensor:
-            weighted = x * share.view(-1, *(1,) * (x.dim() - 1))
-            return x.new_zeros(len(tables[-1]), *x.shape[1:]).index_add(0, place, weighted)
-
-        means = [averaged(x) for x in values]
-        if not spread:
+        index = self.samples.index
+        *edges, nodes = (table.index_select(0, index) for table in tables)
+        values = self.evaluate(self.samples.frames, edges, nodes)
+        n_centres, weights = len(tables[-1]), self.samples.weights
+        means = [_averaged(x, index, weights, n_centres) for x in values]
+        if not self.variances:
             return means, []
-        pairs = zip(values, means, strict=True)
-        return means, [averaged((x - mean.index_select(0, place)).square()) for x, mean in pairs]
-
-    places = torch.split(row_place, row_sizes)
-    turns = [None] * len(sizes) if frames is None else torch.split(frames, row_sizes)
-    shares = [None] * len(sizes) if rows is None else torch.split(weights.to(node.dtype), row_sizes)
-    results = []
-    for k, (start, width) in enumerate(zip(first, widths, strict=False)):
-        arguments = (max(width, 1), places[k] - start, turns[k], shares[k], *(t[k] for t in tables))
-        if recompute:
-            results.append(checkpoint(part, *arguments, use_reentrant=False))
-        else:
-            results.append(part(*arguments))
-
-    def joined(pieces: Iterable[list[Tensor]]) -> list[Tensor]:
-        return [torch.cat(x).index_select(0, position) for x in zip(*pieces, strict=True)]
-
-    return joined(means for means, _ in results), joined(variances for _, variances in results)
+        squares = (
+            (x - mean.index_select(0, index)).square()
+            for x, mean in zip(values, means, strict=True)
+        )
+        return means, [_averaged(x, index, weights, n_centres) for x in squares]
 
 
-def _in_order(
-    rows: FrameSet | None, position: Tensor, order: Tensor
-) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
-    """Rows in the order of the centres.
+def _averaged(values: Tensor, index: Tensor, weights: Tensor, n_centres: int) -> Tensor:
+    """Weighted sums of the values (n_samples, ...) of each centre, (n_centres, ...)."""
+    weighted = values * weights.view(-1, *(1,) * (values.dim() - 1))
+    return values.new_zeros(n_centres, *values.shape[1:]).index_add(0, index, weighted)
 
-    :param position: (n_centres,), the new place of each centre; order: its inverse
-    :return: frames, weights, place of the centre of each row, and number of rows of each place
+
+def _part_sizes(per_centre: Tensor, size: int) -> tuple[list[int], list[int]]:
+    """Numbers of centres and of samples of runs of centres with about ``size`` samples each.
+
+    :param per_centre: (n_centres,), number of samples
     """
-    if rows is None:
-        place = torch.arange(len(position), device=position.device)
-        return None, None, place, torch.ones_like(position)
-    place, row_order = torch.sort(position[rows.centre], stable=True)
-    counts = rows.counts()[order]
-    return rows.frames[row_order], rows.weights[row_order], place, counts
-
-
-def _parts(row_counts: Tensor, size: int) -> tuple[list[int], list[int]]:
-    """Runs of centres with about `size` rows each: number of centres and of rows of every run."""
-    if not len(row_counts):
+    if not len(per_centre):
         return [0], [0]
-    ends = torch.cumsum(row_counts.cpu(), 0)
+    ends = torch.cumsum(per_centre.cpu(), 0)
     run = (ends - 1) // size
     _, sizes = torch.unique_consecutive(run, return_counts=True)
     last = torch.cumsum(sizes, 0) - 1
-    row_sizes = torch.diff(ends[last], prepend=ends.new_zeros(1))
-    return sizes.tolist(), row_sizes.tolist()
+    n_samples = torch.diff(ends[last], prepend=ends.new_zeros(1))
+    return sizes.tolist(), n_samples.tolist()
 
 
 def in_parts(function: Callable[..., Tensor], chunk: int | None, *tables: Tensor | None) -> Tensor:
-    """``function(*tables)`` for some centres at a time, recomputed in the backward pass where there
-    are more than ``chunk`` of them.
+    """``function(*tables)``, for some centres at a time where gradients are recorded.
 
+    With more than ``chunk`` centres each part is recomputed in the backward pass, which bounds
+    memory; with None, or where no gradient is recorded, all are evaluated at once.
+
+    :param function: gives (n_centres, ...)
     :param tables: (n_centres, ...) each, or None, which is passed on
     """
     count = next(len(table) for table in tables if table is not None)
     if chunk is None or count <= chunk or not torch.is_grad_enabled():
         return function(*tables)
-    starts = range(0, count, chunk)
-    parts = [[None] * len(starts) if t is None else torch.split(t, chunk) for t in tables]
-    return torch.cat(
-        [checkpoint(function, *part, use_reentrant=False) for part in zip(*parts, strict=True)]
-    )
+    n_parts = len(range(0, count, chunk))
+    columns = [[None] * n_parts if t is None else torch.split(t, chunk) for t in tables]
+    parts = zip(*columns, strict=True)
+    return torch.cat([checkpoint(function, *part, use_reentrant=False) for part in parts])

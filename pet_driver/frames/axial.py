@@ -1,28 +1,27 @@
-"""Axial frames: what replaces pairs of neighbors where no pair spans a plane well."""
+"""Axial frames: they replace pairs of neighbors where all neighbors lie close to one line."""
 
 from __future__ import annotations
 
-import itertools
-import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .constants import FrameConstants
+from .neighbor_pairs import NeighborGeometry
+from .rotations import frame_from_axes, rotations_about_first_axis, tetrahedral_rotations
 from .switches import switch_off
 
 _NEGLIGIBLE_SWITCH = 1e-20  # of a neighbor's switch: below it the neighbor cannot define an axis
 _ON_AXIS = 1e-10  # sin^2 below which the direction across an axis is not taken from a neighbor
 
+# environment (n_samples,), frames (n_samples, 3, 3), weights (n_samples,)
+Samples = tuple[Tensor, Tensor, Tensor]
+
 
 def axial_frames(
-    lengths: Tensor,
-    directions: Tensor,
-    valid: Tensor,
-    inner: Tensor,
-    hyper: FrameConstants,
-    covariant: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
+    neighbors: NeighborGeometry, constants: FrameConstants, covariant: bool = False
+) -> Samples:
     """Frames for environments in which all neighbors lie close to a line.
 
     Each neighbor j inside the inner cutoff is an axis. Across it, the second direction points to
@@ -32,73 +31,103 @@ def axial_frames(
     for each axis, which keeps the result independent of the direction from which the line is
     approached. A neighbor alone needs one copy, an atom without neighbors any frame.
 
-    :param inner: (n_environments,), the inner cutoff, angstrom
     :param covariant: the results are vectors or tensors: a neighbor alone then needs all copies,
-        and an atom without neighbors the rotations of a tetrahedron, for what has no reason to
-        point anywhere to vanish
-    :return: environment (n_rows,), frames (n_rows, 3, 3), weights (n_rows,) summing to 1 for each
-        environment
+        and an atom without neighbors the rotations of a tetrahedron, so that vectors vanish there
+    :return: environment (n_samples,), frames (n_samples, 3, 3), weights (n_samples,) summing to 1
+        for each environment
     """
-    width = lengths.shape[1]
-    radial = switch_off(lengths, inner[:, None], hyper.margin) * valid
-    radial = torch.where(radial > _NEGLIGIBLE_SWITCH, radial, 0.0)
-    axis_total = radial.sum(1)
-    empty = (axis_total == 0.0).nonzero().squeeze(1)
-    axis_share = radial / torch.where(axis_total > 0.0, axis_total, 1.0)[:, None]
+    axes = _Axes.of(neighbors, constants.margin)
+    env, frames, weights = axes.with_second_neighbor()
+    copies = constants.axial_copies
+    turned, turned_weights = _turned(frames, weights, copies)
 
-    e1 = directions[:, :, None, :]
-    across = directions[:, None, :, :]
-    across = across - (across * e1).sum(-1, keepdim=True) * e1
-    sin2 = (across**2).sum(-1)
-    other = ~torch.eye(width, dtype=torch.bool, device=lengths.device)
-    reach = sin2 * radial[:, None, :] * other
-    usable = (
-        (sin2.detach() > _ON_AXIS)
-        & (reach.detach() > _NEGLIGIBLE_SWITCH)
-        & (radial > 0.0)[:, :, None]
-    )
-    reach = torch.where(usable, reach, 0.0)
-    across_total = reach.sum(2)
-    across_share = reach / torch.where(across_total > 0.0, across_total, 1.0)[:, :, None]
+    bare_env, bare, bare_weights = axes.without_second_neighbor()
+    n_axes = axes.n_axes()
+    alone = (n_axes[bare_env] == 1) & (not covariant)
+    bare_turned, bare_turned_weights = _turned(bare[~alone], bare_weights[~alone], copies)
 
-    env, axis, side = usable.nonzero(as_tuple=True)
-    e2 = across[env, axis, side]
-    e2 = e2 / torch.linalg.vector_norm(e2, dim=-1, keepdim=True)
-    frames, weights = _turned(
-        frame_from_axes(directions[env, axis], e2),
-        axis_share[env, axis] * across_share[env, axis, side],
-        hyper.axial_copies,
-    )
-    environments = env.repeat_interleave(hyper.axial_copies)
-
-    bare_env, bare_axis = ((radial > 0.0) & ~usable.any(2)).nonzero(as_tuple=True)
-    alone = ((radial > 0.0).sum(1)[bare_env] == 1) & (not covariant)
-    bare = _frame_about(directions[bare_env, bare_axis])
-    share = axis_share[bare_env, bare_axis]
-    lined, lined_share = _turned(bare[~alone], share[~alone], hyper.axial_copies)
-
-    turns = _tetrahedral_rotations() if covariant else torch.eye(3, dtype=torch.float64)[None]
-    free = turns.to(frames).repeat(empty.numel(), 1, 1)
-    free_share = frames.new_full((len(free),), 1.0 / len(turns))
+    empty = (n_axes == 0).nonzero().squeeze(1)
+    free, free_weights = _free_frames(empty.numel(), covariant, turned)
+    per_empty = len(free) // max(empty.numel(), 1)
+    environments = [
+        env.repeat_interleave(copies),
+        bare_env[alone],
+        bare_env[~alone].repeat_interleave(copies),
+        empty.repeat_interleave(per_empty),
+    ]
     return (
-        torch.cat(
-            [
-                environments,
-                bare_env[alone],
-                bare_env[~alone].repeat_interleave(hyper.axial_copies),
-                empty.repeat_interleave(len(turns)),
-            ]
-        ),
-        torch.cat([frames, bare[alone], lined, free]),
-        torch.cat([weights, share[alone], lined_share, free_share]),
+        torch.cat(environments),
+        torch.cat([turned, bare[alone], bare_turned, free]),
+        torch.cat([turned_weights, bare_weights[alone], bare_turned_weights, free_weights]),
     )
 
 
-def frame_from_axes(e1: Tensor, e2: Tensor) -> Tensor:
-    """Right-handed frames from two orthonormal axes, each (n, 3); the axes are the columns of the
-    result.
+@dataclass(frozen=True)
+class _Axes:
+    """Neighbors as axes, and the neighbors that give each axis a second direction.
+
+    directions: (n_environments, n_neighbors, 3); across: (n_environments, n_neighbors, n_neighbors,
+    3), the part of the direction of neighbor k perpendicular to axis j; radial: (n_environments,
+    n_neighbors), switch of each axis; share: its normalized weight; usable and across_share:
+    (n_environments, n_neighbors, n_neighbors), whether k gives axis j a second direction, and its
+    normalized weight.
     """
-    return torch.stack([e1, e2, torch.linalg.cross(e1, e2)], dim=-1)
+
+    directions: Tensor
+    across: Tensor
+    radial: Tensor
+    share: Tensor
+    usable: Tensor
+    across_share: Tensor
+
+    @classmethod
+    def of(cls, neighbors: NeighborGeometry, margin: float) -> _Axes:
+        lengths, directions = neighbors.lengths, neighbors.directions
+        width = lengths.shape[1]
+        radial = switch_off(lengths, neighbors.inner[:, None], margin) * neighbors.valid
+        radial = torch.where(radial > _NEGLIGIBLE_SWITCH, radial, 0.0)
+        total = radial.sum(1)
+        share = radial / torch.where(total > 0.0, total, 1.0)[:, None]
+
+        e1 = directions[:, :, None, :]
+        across = directions[:, None, :, :]
+        across = across - (across * e1).sum(-1, keepdim=True) * e1
+        sin2 = (across**2).sum(-1)
+        other = ~torch.eye(width, dtype=torch.bool, device=lengths.device)
+        weight = sin2 * radial[:, None, :] * other
+        usable = (
+            (sin2.detach() > _ON_AXIS)
+            & (weight.detach() > _NEGLIGIBLE_SWITCH)
+            & (radial > 0.0)[:, :, None]
+        )
+        weight = torch.where(usable, weight, 0.0)
+        across_total = weight.sum(2)
+        across_share = weight / torch.where(across_total > 0.0, across_total, 1.0)[:, :, None]
+        return cls(directions, across, radial, share, usable, across_share)
+
+    def n_axes(self) -> Tensor:
+        """Number of axes of each environment, (n_environments,)."""
+        return (self.radial > 0.0).sum(1)
+
+    def with_second_neighbor(self) -> Samples:
+        """One frame for each axis and each neighbor off it, before it is turned."""
+        env, axis, side = self.usable.nonzero(as_tuple=True)
+        e2 = self.across[env, axis, side]
+        e2 = e2 / torch.linalg.vector_norm(e2, dim=-1, keepdim=True)
+        frames = frame_from_axes(self.directions[env, axis], e2)
+        return env, frames, self.share[env, axis] * self.across_share[env, axis, side]
+
+    def without_second_neighbor(self) -> Samples:
+        """One frame for each axis with no neighbor off it, before it is turned."""
+        env, axis = ((self.radial > 0.0) & ~self.usable.any(2)).nonzero(as_tuple=True)
+        return env, _frame_about(self.directions[env, axis]), self.share[env, axis]
+
+
+def _free_frames(n_environments: int, covariant: bool, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames and weights of environments without neighbors; dtype and device of ``like``."""
+    rotations = tetrahedral_rotations() if covariant else torch.eye(3, dtype=torch.float64)[None]
+    frames = rotations.to(like).repeat(n_environments, 1, 1)
+    return frames, like.new_full((len(frames),), 1.0 / len(rotations))
 
 
 def _frame_about(e1: Tensor) -> Tensor:
@@ -109,25 +138,7 @@ def _frame_about(e1: Tensor) -> Tensor:
 
 
 def _turned(frames: Tensor, weights: Tensor, copies: int) -> tuple[Tensor, Tensor]:
-    """Copies of each frame turned about its first axis by multiples of 2 pi / copies, sharing its
-    weight.
-    """
-    angles = torch.arange(copies, dtype=frames.dtype, device=frames.device) * (
-        2.0 * math.pi / copies
-    )
-    cos, sin = angles.cos(), angles.sin()
-    one, zero = torch.ones_like(cos), torch.zeros_like(cos)
-    turns = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], dim=-1).view(
-        copies, 3, 3
-    )
-    turned = (frames[:, None] @ turns).reshape(-1, 3, 3)
+    """Copies of each frame turned about its first axis by equal angles, sharing its weight."""
+    rotations = rotations_about_first_axis(copies, frames)
+    turned = (frames[:, None] @ rotations).reshape(-1, 3, 3)
     return turned, (weights / copies).repeat_interleave(copies)
-
-
-def _tetrahedral_rotations() -> Tensor:
-    """The rotations of a tetrahedron, (12, 3, 3): averages over them leave no vector, and of a rank
-    2 tensor only its trace."""
-    axes = torch.eye(3, dtype=torch.float64)
-    signs = [s for s in itertools.product((1.0, -1.0), repeat=3) if math.prod(s) > 0]
-    cyclic = [axes[[0, 1, 2]], axes[[1, 2, 0]], axes[[2, 0, 1]]]
-    return torch.stack([torch.tensor(s, dtype=torch.float64) * p for s in signs for p in cyclic])

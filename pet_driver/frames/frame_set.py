@@ -1,6 +1,4 @@
-"""The (centre, frame) pairs in which a network is evaluated, and the fixed rotations that can
-multiply them.
-"""
+"""The (centre, frame) pairs in which a network is evaluated."""
 
 from __future__ import annotations
 
@@ -10,13 +8,13 @@ import torch
 from torch import Tensor
 
 
-@dataclass
+@dataclass(frozen=True)
 class FrameSet:
-    """The (centre, frame) pairs to evaluate, sorted by centre.
+    """Frames and weights of many centres; one *sample* is one (centre, frame) pair.
 
-    centre: (n_rows,) index of the environment, or of the structure where frames are pooled; frames:
-    (n_rows, 3, 3), the axes are the columns, so that local coordinates are ``x @ F``; weights:
-    (n_rows,), summing to 1 for each centre.
+    centre: (n_samples,), ascending, index of the environment, or of the structure where frames are
+    pooled. frames: (n_samples, 3, 3); the axes are the columns, so that local coordinates are
+    ``x @ F``. weights: (n_samples,), summing to 1 for each centre. n_centres: number of centres.
     """
 
     centre: Tensor
@@ -28,26 +26,26 @@ class FrameSet:
         """Number of frames of each centre, (n_centres,)."""
         return torch.bincount(self.centre, minlength=self.n_centres)
 
-    def select(self, some: Tensor) -> FrameSet:
-        """The rows of some of the centres, which are counted anew.
+    def select(self, centres: Tensor) -> FrameSet:
+        """Samples of some of the centres, which are numbered anew in the order given.
 
-        :param some: (n_kept,), ascending
+        :param centres: (n_kept,), ascending
         """
-        place = torch.full((self.n_centres,), -1, device=some.device)
-        place[some] = torch.arange(len(some), device=some.device)
-        centre = place[self.centre]
+        new_index = torch.full((self.n_centres,), -1, device=centres.device)
+        new_index[centres] = torch.arange(len(centres), device=centres.device)
+        centre = new_index[self.centre]
         kept = torch.nonzero(centre >= 0).view(-1)
-        return FrameSet(centre[kept], self.frames[kept], self.weights[kept], len(some))
+        return FrameSet(centre[kept], self.frames[kept], self.weights[kept], len(centres))
 
-    def turned(self, turns: Tensor) -> FrameSet:
-        """Every frame multiplied by each of the matrices, which share its weight.
+    def turned(self, rotations: Tensor) -> FrameSet:
+        """Every frame multiplied by each of the matrices, which share its weight equally.
 
-        :param turns: (n_turns, 3, 3), see `fixed_rotations`
+        :param rotations: (n_rotations, 3, 3), see `fixed_rotations`; one matrix is the identity
         """
-        count = len(turns)
+        count = len(rotations)
         if count == 1:
             return self
-        frames = self.frames[:, None] @ turns.to(self.frames)
+        frames = self.frames[:, None] @ rotations.to(self.frames)
         weights = (self.weights / count).repeat_interleave(count)
         centre = self.centre.repeat_interleave(count)
         return FrameSet(centre, frames.reshape(-1, 3, 3), weights, self.n_centres)
@@ -55,13 +53,14 @@ class FrameSet:
     def sample(
         self, generator: torch.Generator | None = None, draw: Tensor | None = None
     ) -> FrameSet:
-        """One row per centre, drawn with probability equal to its weight; its weight becomes 1.
-
-        :param draw: (n_centres,), uniform from 0 to 1, which decide; None: drawn by the generator
+        """One frame per centre, drawn with probability equal to its weight; its weight becomes 1.
 
         The average over draws is the full average. So is that of derivatives up to the change
         of the weights: its estimate would be the value times d(log weight), whose variance is
         unbounded where a frame is switched off, so it is left to training with all frames.
+
+        :param generator: of the random numbers, if ``draw`` is None
+        :param draw: (n_centres,), random numbers uniform in [0, 1)
         """
         weights = self.weights.detach()
         cumulative = torch.cumsum(weights, dim=0)
@@ -72,7 +71,7 @@ class FrameSet:
             draw = torch.rand(
                 self.n_centres, generator=generator, dtype=weights.dtype, device=weights.device
             )
-        rows = torch.searchsorted(cumulative, start + draw)
-        rows = torch.minimum(torch.maximum(rows, first), first + counts - 1)
-        ones = torch.ones_like(weights[rows])
-        return FrameSet(self.centre[rows], self.frames[rows], ones, self.n_centres)
+        chosen = torch.searchsorted(cumulative, start + draw)
+        chosen = torch.minimum(torch.maximum(chosen, first), first + counts - 1)
+        ones = torch.ones_like(weights[chosen])
+        return FrameSet(self.centre[chosen], self.frames[chosen], ones, self.n_centres)

@@ -14,20 +14,29 @@ _EDGE = 1e-3
 
 
 def smooth_step(u: Tensor) -> Tensor:
-    """Decreasing C-infinity step: 1 for ``u <= -1``, 0 for ``u >= 1`` (arXiv 2305.19302, tanh
-    form).
+    """Decreasing C-infinity step: 1 for ``u <= -1``, 0 for ``u >= 1``.
 
-    ``1/2 + 1/2 tanh(1/(u+1) + 1/(u-1))``, evaluated as a logistic function.
+    The tanh form of arXiv 2305.19302, ``1/2 + 1/2 tanh(1/(u+1) + 1/(u-1))``, evaluated as a
+    logistic function.
+
+    :param u: any shape
+    :return: same shape
     """
     inner = u.clamp(-1.0 + _EDGE, 1.0 - _EDGE)
     return torch.sigmoid(2.0 * (1.0 / (inner + 1.0) + 1.0 / (inner - 1.0)))
 
 
 def switch_off(x: Tensor, end: Tensor | float, width: Tensor | float) -> Tensor:
-    """1 below ``end - width``, 0 above ``end``: the paper's f_c(x | end, width)."""
+    """1 below ``end - width``, 0 above ``end``: f_c(x | end, width) of arXiv 2305.19302.
+
+    :param x: any shape; ``end`` and ``width`` broadcast against it
+    """
     return smooth_step(2.0 * (x - end + 0.5 * width) / width)
 
 
 def switch_on(x: Tensor, start: Tensor | float, width: Tensor | float) -> Tensor:
-    """0 below ``start``, 1 above ``start + width``: the paper's q_c(x | start, width)."""
+    """0 below ``start``, 1 above ``start + width``: q_c(x | start, width) of arXiv 2305.19302.
+
+    :param x: any shape; ``start`` and ``width`` broadcast against it
+    """
     return smooth_step(-2.0 * (x - start - 0.5 * width) / width)

@@ -1,28 +1,48 @@
-"""Atoms to tensors: structures, neighbor lists, graphs of atoms and edges."""
+"""Atoms to tensors: structures, neighbor lists, and the graph that is evaluated."""
 
+from .assembly import forces_and_virials, symmetrized
 from .charge_spin import ChargeAndSpin
-from .edge_exchange import EdgeExchange, LocalExchange, ReverseEdgeExchange
+from .collective import Collective, SingleProcess
+from .edge_exchange import (
+    BothEndsExchange,
+    EdgeExchange,
+    LocalExchange,
+    ReverseEdgeExchange,
+    Truncation,
+)
+from .graph import Graph, graph_of_edges
 from .neighbor_list import Edges, check_distances, check_structure, find_edges
-from .padded import Batch, PaddedNeighbors
+from .padded import PaddedNeighbors, inverse_index
+from .structure_graphs import StructureGraphs, as_systems
 from .system import CHARGE_AND_SPIN_KEYS, System, check_finite, species_indices
-from .truncation import TruncatedGraph
+from .truncation import truncate
 from .verlet_cache import VerletCache
 
 __all__ = [
     "CHARGE_AND_SPIN_KEYS",
-    "Batch",
+    "BothEndsExchange",
     "ChargeAndSpin",
+    "Collective",
     "EdgeExchange",
     "Edges",
+    "Graph",
     "LocalExchange",
     "PaddedNeighbors",
     "ReverseEdgeExchange",
+    "SingleProcess",
+    "StructureGraphs",
     "System",
-    "TruncatedGraph",
+    "Truncation",
     "VerletCache",
+    "as_systems",
     "check_distances",
     "check_finite",
     "check_structure",
     "find_edges",
+    "forces_and_virials",
+    "graph_of_edges",
+    "inverse_index",
     "species_indices",
+    "symmetrized",
+    "truncate",
 ]

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import PetDriverError
-from .padded import PaddedNeighbors
+from .graph import Graph
 from .system import System
 
 
-@dataclass
+@dataclass(frozen=True)
 class ChargeAndSpin:
-    """What a model knows, and what holds for structures that do not say.
+    """Charges and spin multiplicities that a model was trained for, and the defaults.
 
     largest_charge: of either sign, in units of e; largest_spin: multiplicity, 2 S + 1, 0 for models
-    that depend on neither; charge, spin: of structures that do not say.
+    that depend on neither; charge, spin: the defaults, of structures that have none of
+    their own.
+
+    :raises PetDriverError: if the model does not know the charge or the spin
     """
 
     largest_charge: int
@@ -37,31 +42,31 @@ class ChargeAndSpin:
             )
 
     def of(self, system: System) -> tuple[int, int]:
-        """
-        :raises PetDriverError: if the structure has what the model does not know
+        """Charge and spin multiplicity of a structure.
+
+        :raises PetDriverError: if the model does not know them
         """
         charge = self.charge if system.charge is None else _integer("charge", system.charge)
         spin = self.spin if system.spin is None else _integer("spin multiplicity", system.spin)
         return self._checked(charge, spin)
 
-    def filled(
-        self, environments: PaddedNeighbors, systems: list[System] | None = None
-    ) -> PaddedNeighbors:
-        """PaddedNeighbors with charge and spin, where the model needs them.
+    def table(self, systems: Sequence[System], device: torch.device) -> Tensor | None:
+        """Charge and spin multiplicity of each structure, (n_structures, 2).
 
-        :param systems: one after another; None: one, which says nothing
+        :return: None for models that depend on neither
         """
-        if not self.largest_spin or environments.charge_and_spin is not None:
-            return environments
-        device = environments.valid.device
-        if systems is None:
-            said = torch.tensor([[self.charge, self.spin]], device=device)
-            table = said.expand(environments.n_centres, 2)
-        else:
-            said = torch.tensor([self.of(system) for system in systems], device=device)
-            sizes = torch.tensor([len(system) for system in systems], device=device)
-            table = said.repeat_interleave(sizes, dim=0)
-        return dataclasses.replace(environments, charge_and_spin=table)
+        if not self.largest_spin:
+            return None
+        return torch.tensor([self.of(system) for system in systems], device=device).view(-1, 2)
+
+    def filled(self, graph: Graph) -> Graph:
+        """Graph with the default charge and spin, where the model needs them and it has none."""
+        padded = graph.padded
+        if not self.largest_spin or padded.charge_and_spin is not None:
+            return graph
+        given = torch.tensor([[self.charge, self.spin]], device=padded.valid.device)
+        filled = dataclasses.replace(padded, charge_and_spin=given.expand(graph.n_centres, 2))
+        return dataclasses.replace(graph, padded=filled)
 
     def _checked(self, charge: int, spin: int) -> tuple[int, int]:
         if abs(charge) > self.largest_charge:
@@ -78,6 +83,7 @@ class ChargeAndSpin:
 
 def _integer(name: str, value: Any) -> int:  # noqa: ANN401 (whatever a file holds)
     number = np.asarray(value)
-    if number.size != 1 or number.dtype.kind not in "iuf" or number.item() != round(number.item()):
+    is_number = number.size == 1 and number.dtype.kind in "iuf"
+    if not is_number or not float(number.item()).is_integer():
         raise PetDriverError(f"the {name} of a structure is {value!r}; give an integer")
     return int(number.item())

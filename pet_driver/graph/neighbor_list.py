@@ -1,6 +1,4 @@
-"""Directed edges of a structure: who is within the cutoff of whom, through which image, and which
-edge is the reverse.
-"""
+"""Neighbor lists: the directed edges of a structure, and which edge is the reverse of which."""
 
 from __future__ import annotations
 
@@ -8,15 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.geometry import complete_cell
+from numpy.typing import NDArray
 from vesin import NeighborList
 
 from ..errors import PetDriverError
 from .system import System, check_finite
 
-TOO_CLOSE = 0.1  # angstrom; atoms nearer than this are an accident, never a structure
+TOO_CLOSE = 0.1  # angstrom; a smaller distance is an error of the input
 
 
-@dataclass
+@dataclass(frozen=True)
 class Edges:
     """Full neighbor list, sorted by centre.
 
@@ -24,15 +23,16 @@ class Edges:
     (n_edges,) index of the edge from neighbor to centre.
     """
 
-    centre: np.ndarray
-    neighbor: np.ndarray
-    vectors: np.ndarray
-    reverse: np.ndarray
+    centre: NDArray[np.int64]
+    neighbor: NDArray[np.int64]
+    vectors: NDArray[np.float64]
+    reverse: NDArray[np.int64]
 
 
 def find_edges(system: System, cutoff: float) -> Edges:
-    """All pairs closer than ``cutoff``, in both directions, periodic images included.
+    """Find all pairs closer than ``cutoff``, in both directions, periodic images included.
 
+    :param cutoff: angstrom
     :raises PetDriverError: if a position is not finite, the cell has no volume in a periodic
         direction, or two atoms are closer than 0.1 angstrom
     """
@@ -48,15 +48,18 @@ def find_edges(system: System, cutoff: float) -> Edges:
 
 
 def search_pairs(
-    system: System, cell: np.ndarray, reach: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Centre, neighbor, cell shift of the neighbor (n_pairs, 3) and the index of the reversed pair,
-    of all pairs closer than ``reach`` angstrom; sorted by centre, neighbor and shift, so that the
-    order does not tell how the pairs were found.
+    system: System, cell: NDArray[np.float64], cutoff: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Find all pairs closer than ``cutoff``, as centre, neighbor, cell shift and reversed pair.
 
-    :param cell: what `periodic_cell` says
+    They are sorted by centre, neighbor and shift, so that the order does not depend on the search.
+
+    :param cell: result of `periodic_cell`, (3, 3), angstrom
+    :param cutoff: angstrom
+    :return: centre (n_pairs,), neighbor (n_pairs,), cell shift of the neighbor (n_pairs, 3), index
+        of the reversed pair (n_pairs,)
     """
-    search = NeighborList(cutoff=reach, full_list=True)
+    search = NeighborList(cutoff=cutoff, full_list=True)
     i, j, shifts = search.compute(
         points=system.positions, box=cell, periodic=system.pbc, quantities="ijS"
     )
@@ -69,8 +72,8 @@ def search_pairs(
     return i, j, shifts, reverse
 
 
-def periodic_cell(system: System) -> np.ndarray:
-    """Cell with the missing vectors of non-periodic directions filled in, (3, 3).
+def periodic_cell(system: System) -> NDArray[np.float64]:
+    """Cell with the missing vectors of non-periodic directions filled in, (3, 3), angstrom.
 
     :raises PetDriverError: if a periodic direction has no lattice vector or the cell no volume
     """
@@ -83,7 +86,7 @@ def periodic_cell(system: System) -> np.ndarray:
             f"direction {int(np.argmax(missing))} is periodic but its lattice vector is zero; "
             "give a cell or set pbc to F"
         )
-    cell = complete_cell(cell)
+    cell = np.asarray(complete_cell(cell), dtype=np.float64)
     if abs(np.linalg.det(cell)) < 1e-6:
         raise PetDriverError(
             f"the cell {cell.tolist()} has no volume; its vectors must not lie in one plane"
@@ -92,7 +95,7 @@ def periodic_cell(system: System) -> np.ndarray:
 
 
 def check_structure(system: System) -> None:
-    """What can be said of a structure without its neighbors.
+    """Check a structure as far as that needs no neighbor list.
 
     :raises PetDriverError: if there are no atoms, an atom has no element, a position is not finite,
         or the cell has no volume in a periodic direction
@@ -109,10 +112,13 @@ def check_structure(system: System) -> None:
     periodic_cell(system)
 
 
-def check_distances(lengths: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
-    """
+def check_distances(
+    lengths: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64]
+) -> None:
+    """Check that no two atoms coincide.
+
     :param lengths: (n_edges,), angstrom
-    :param first, second: (n_edges,), names of the two atoms for the message
+    :param first, second: (n_edges,), what the message calls the two atoms
     :raises PetDriverError: if two atoms are closer than 0.1 angstrom
     """
     if lengths.size and lengths.min() < TOO_CLOSE:

@@ -1,4 +1,4 @@
-"""One structure as plain arrays, whatever engine it came from."""
+"""One structure as plain arrays, the same for all engines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
+from numpy.typing import NDArray
 
 from ..errors import PetDriverError
 
@@ -20,21 +21,22 @@ class System:
 
     numbers: (n_atoms,) atomic numbers; positions: (n_atoms, 3), angstrom, wrapped or not; cell: (3,
     3), lattice vectors as rows, angstrom, any handedness, rows of non-periodic directions may be
-    zero; pbc: (3,) bool; charge: of the whole, in units of e, and spin: its multiplicity, 2 S + 1,
-    as the structure has them, see `ChargeAndSpin`; None: not said.
+    zero; pbc: (3,) bool; charge: total, in units of e, None: the default; spin: multiplicity, 2 S +
+    1, None: the default. Both are checked and filled in by `ChargeAndSpin`.
     """
 
-    numbers: np.ndarray
-    positions: np.ndarray
-    cell: np.ndarray
-    pbc: np.ndarray
+    numbers: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    pbc: NDArray[np.bool_]
     charge: Any = None
     spin: Any = None
 
     @classmethod
     def from_atoms(cls, atoms: Atoms) -> System:
-        """
-        Charge and spin multiplicity are what ``atoms.info`` has under "charge", and under
+        """Copy a structure of ASE.
+
+        Charge and spin multiplicity are read from ``atoms.info``, keys "charge", and
         "spin_multiplicity" or "spin".
         """
         spin = atoms.info.get("spin_multiplicity", atoms.info.get("spin"))
@@ -48,6 +50,7 @@ class System:
         )
 
     def to_atoms(self) -> Atoms:
+        """Convert to a structure of ASE, without charge and spin."""
         return Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc)
 
     def __len__(self) -> int:
@@ -55,11 +58,15 @@ class System:
 
 
 def check_finite(
-    positions: np.ndarray, cell: np.ndarray | None = None, names: np.ndarray | None = None
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64] | None = None,
+    names: NDArray[np.int64] | None = None,
 ) -> None:
-    """
-    :param positions: (n_atoms, 3)
-    :param names: (n_atoms,), what the atoms are called; None: their index, from 0
+    """Check that all coordinates are finite.
+
+    :param positions: (n_atoms, 3), angstrom
+    :param cell: (3, 3), angstrom; None: only the positions are checked
+    :param names: (n_atoms,), what the message calls the atoms; None: their index, from 0
     :raises PetDriverError: if a coordinate or a cell component is NaN or infinite
     """
     bad = np.nonzero(~np.isfinite(positions).all(axis=1))[0]
@@ -67,7 +74,7 @@ def check_finite(
         name = f"{bad[0]} (counted from 0)" if names is None else f"{names[bad[0]]}"
         raise PetDriverError(
             f"the position of atom {name} is {positions[bad[0]].tolist()}; "
-            "look at the step before it, the dynamics has become unstable or the file is damaged"
+            "inspect the previous step: the dynamics is unstable, or the file is damaged"
         )
     if cell is not None and not np.isfinite(cell).all():
         raise PetDriverError(
@@ -75,9 +82,14 @@ def check_finite(
         )
 
 
-def species_indices(numbers: np.ndarray, known: tuple[int, ...]) -> np.ndarray:
-    """Position of each atomic number in the list that the model knows, (n_atoms,).
+def species_indices(numbers: NDArray[np.int64], known: tuple[int, ...]) -> NDArray[np.int64]:
+    """Index of each atomic number in the list of a model, (n_atoms,).
 
+    >>> species_indices(np.array([8, 1, 1]), known=(1, 8))
+    array([1, 0, 0])
+
+    :param numbers: (n_atoms,)
+    :param known: atomic numbers that the model knows
     :raises PetDriverError: if an element is unknown to the model
     """
     table = np.full(max(max(known), int(numbers.max(initial=0))) + 1, -1, dtype=np.int64)
@@ -86,7 +98,7 @@ def species_indices(numbers: np.ndarray, known: tuple[int, ...]) -> np.ndarray:
         raise PetDriverError(
             f"atomic number {numbers.min()} is negative; give every atom an element"
         )
-    indices = table[numbers]
+    indices: NDArray[np.int64] = table[numbers]
     if (indices < 0).any():
         missing = sorted({chemical_symbols[z] for z in numbers[indices < 0]})
         names = " ".join(chemical_symbols[z] for z in known)

@@ -1,103 +1,73 @@
-"""PaddedNeighbors as the network sees them: with the edges within the cutoffs of their atoms."""
+"""Truncated graphs: only the edges within the cutoffs of their atoms, as the network needs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 
 import torch
 from torch import Tensor
 
 from ..frames import in_parts
-from ..model import Hyperparameters, NetworkInput, adaptive_cutoffs
-from .edge_exchange import EdgeExchange
-from .padded import PaddedNeighbors
+from ..model import Hyperparameters, adaptive_cutoffs
+from .graph import Graph
 
 _PER_TRIAL = 1000  # numbers kept per neighbor where cutoffs adapt, the grid of trials included
 _SHARE = 0.25  # of the memory, for the search for cutoffs
 
 
-@dataclass
-class TruncatedGraph:
-    """PaddedNeighbors with the edges within the cutoffs of their atoms, and how they depend on all.
+def truncate(graph: Graph, hyper: Hyperparameters, memory: int | None = None) -> Graph:
+    """Leave out edges beyond the cutoffs of their atoms. Collective.
 
-    vectors: (n_kept, 3), angstrom; cutoffs: (n_kept,), of each edge, angstrom, None: that of the
-    model; plan: of these edges.
+    Adaptive cutoffs depend on all edges of an atom and of its neighbors. Vectors and cutoffs of the
+    result are differentiable functions of the vectors given.
+
+    :param graph: with all edges within ``hyper.neighbor_cutoff``
+    :param memory: bytes that may be kept for a backward pass; None: no limit
     """
-
-    environments: PaddedNeighbors
-    vectors: Tensor
-    cutoffs: Tensor | None
-    plan: EdgeExchange
-
-    def neighborhoods(self) -> NetworkInput:
-        """Padded, for the network."""
-        return self.environments.neighborhoods(self.vectors, self.cutoffs)
-
-    def frame_vectors(self, cutoff: float) -> Tensor:
-        """(n_centres, n_neighbors, 3), padded vectors that frames are made of, in units in which
-        every edge ends at the same cutoff.
-
-        So no neighbor takes part in a frame that the network does not see, and the weights vanish
-        smoothly where each edge does.
-        """
-        vectors = self.vectors
-        if self.cutoffs is not None:
-            vectors = vectors * (cutoff / self.cutoffs)[:, None]
-        return self.environments.pad(vectors)
-
-    @classmethod
-    def of(
-        cls,
-        hyper: Hyperparameters,
-        environments: PaddedNeighbors,
-        vectors: Tensor,
-        plan: EdgeExchange,
-        memory: int | None = None,
-    ) -> TruncatedGraph:
-        """
-        :param vectors: (n_edges, 3), of all edges within ``hyper.reach``, angstrom, float64
-        :param memory: bytes that may be kept for a backward pass; None: as many as it takes
-        """
-        if hyper.adaptive_neighbors is None and hyper.reach == hyper.cutoff:
-            return cls(environments, vectors, None, plan)
-        lengths = torch.linalg.vector_norm(vectors, dim=1)
-        if hyper.adaptive_neighbors is None:
-            cutoffs, seen = None, lengths < hyper.cutoff
-        else:
-            cutoffs = _edge_cutoffs(hyper, environments, lengths, plan, memory)
-            seen = lengths < cutoffs
-        inner, kept, centres = plan.restricted(seen.detach())
-        return cls(
-            environments.restricted(kept, centres),
-            vectors.index_select(0, kept),
-            None if cutoffs is None else cutoffs.index_select(0, kept),
-            inner,
-        )
+    if not hyper.truncates:
+        return graph
+    adaptive = hyper.foreign.adaptive_neighbors is not None
+    lengths = torch.linalg.vector_norm(graph.vectors, dim=1)
+    cutoffs = _edge_cutoffs(graph, hyper, lengths, memory) if adaptive else None
+    seen = lengths < (hyper.cutoff if cutoffs is None else cutoffs)
+    left = graph.exchange.truncated(seen.detach())
+    padded = graph.padded.restricted(left.edges, left.centres)
+    structure, sizes = graph.structure, graph.sizes
+    if left.centres is not None:
+        structure, sizes = structure[left.centres], (len(left.centres),)
+    return dataclasses.replace(
+        graph,
+        padded=padded,
+        vectors=graph.vectors.index_select(0, left.edges),
+        edge_centre=padded.centre,
+        exchange=left.exchange,
+        structure=structure,
+        sizes=sizes,
+        cutoffs=None if cutoffs is None else cutoffs.index_select(0, left.edges),
+        listed=None,
+    )
 
 
 def _edge_cutoffs(
-    hyper: Hyperparameters,
-    environments: PaddedNeighbors,
-    lengths: Tensor,
-    plan: EdgeExchange,
-    memory: int | None,
+    graph: Graph, hyper: Hyperparameters, lengths: Tensor, memory: int | None
 ) -> Tensor:
-    """(n_edges,), the mean of the cutoffs of both atoms: so an edge ends at both ends at once."""
-    per_centre = 8 * _PER_TRIAL * environments.n_neighbors
-    table = environments.pad(lengths[:, None]).squeeze(-1)
+    """Cutoff of each edge, (n_edges,), angstrom: the mean of those of its two atoms."""
+    padded, foreign = graph.padded, hyper.foreign
+    per_centre = 8 * _PER_TRIAL * padded.n_neighbors
+    table = padded.pad(lengths[:, None]).squeeze(-1)
 
     def radii_of(some: Tensor, valid: Tensor) -> Tensor:
         # Neighbors beyond the largest cutoff may be listed, for the repulsion of nuclei.
         return adaptive_cutoffs(
             some,
             valid & (some < hyper.cutoff),
-            hyper.adaptive_method,
-            hyper.adaptive_neighbors,
+            foreign.adaptive_method,
+            float(foreign.adaptive_neighbors or 0.0),
             hyper.cutoff,
-            hyper.adaptive_width,
+            foreign.adaptive_width,
         )
 
     chunk = None if memory is None else max(int(_SHARE * memory) // per_centre, 1)
-    radii = in_parts(radii_of, chunk, table, environments.valid)
-    here = radii.index_select(0, environments.centre)
-    return 0.5 * (here + plan.at_neighbors(environments, radii))
+    radii = in_parts(radii_of, chunk, table, padded.valid)
+    here = radii.index_select(0, padded.centre)
+    return 0.5 * (here + graph.exchange.at_neighbors(padded, radii))

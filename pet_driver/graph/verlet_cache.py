@@ -1,27 +1,26 @@
-"""Lists of pairs that outlive a step: made a skin beyond the cutoff, and used again for every
-structure that is near enough to the one they were made of, be it the next step, another bead or
-another replica.
-"""
+"""Verlet lists: neighbor lists with a skin, reused for later steps, beads and replicas."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .neighbor_list import Edges, check_distances, find_edges, periodic_cell, search_pairs
 from .system import System, check_finite
 
 _MOST_LISTS = 128
 _MOST_PAIRS = 4_000_000  # in all lists, about 200 MB
-_LEAST_STRETCH = 0.9  # the list of a much denser cell is complete, but long
-_PROBE = 8  # atoms that are looked at first, to discard a list quickly
+_LEAST_STRETCH = 0.9  # the list of a much denser cell is complete, but has many pairs
+_PROBE = 8  # atoms that are compared first, to discard a list quickly
 
 
 class VerletList:
     """All pairs of one structure up to cutoff + skin.
 
+    :param system: structure to list
     :param cutoff, skin: angstrom
 
-    follower: the list that was used after this one, the last time.
+    follower: the list that was used next when this one was last used; None: not known.
     """
 
     def __init__(self, system: System, cutoff: float, skin: float) -> None:
@@ -34,14 +33,18 @@ class VerletList:
             system, self.cell, cutoff + skin
         )
 
-    def edges(self, system: System, cell: np.ndarray, inverse: np.ndarray) -> Edges | None:
-        """The pairs within the cutoff; None if the list may lack some.
+    def edges(
+        self, system: System, cell: NDArray[np.float64], inverse: NDArray[np.float64]
+    ) -> Edges | None:
+        """Pairs of a structure within the cutoff; None if the list may lack some.
 
-        The list is complete as long as a pair within the cutoff now was within cutoff + skin then.
-        Between lies the map of one cell onto the other, which changes a distance by a factor of at
-        most its norm, and the displacements of two atoms besides. Atoms may have been wrapped.
+        The list is complete if every pair that is within the cutoff now was within cutoff + skin
+        when it was made. With s the largest singular value of the map from the present cell to the
+        former, and no atom displaced by more than d (apart from that map), this holds for
+        ``s (cutoff + 2 d) <= cutoff + skin``. Atoms may have been wrapped since.
 
-        :param cell: what `periodic_cell` says of the system; inverse: its inverse
+        :param cell: result of `periodic_cell` for the system, (3, 3), angstrom
+        :param inverse: inverse of the cell
         :raises PetDriverError: if two atoms are closer than 0.1 angstrom
         """
         if len(system) != len(self.numbers) or not np.array_equal(system.pbc, self.pbc):
@@ -69,24 +72,27 @@ class VerletList:
             self.centre[kept], self.neighbor[kept], vectors[kept], rank[self.reverse[kept]]
         )
 
-    def _near(self, fractional: np.ndarray, cell: np.ndarray, most: float) -> bool:
+    def _near(
+        self, fractional: NDArray[np.float64], cell: NDArray[np.float64], most: float
+    ) -> bool:
+        """Whether no atom has moved by more than ``most``, angstrom."""
         moved = fractional - self._wraps(fractional) - self.fractional[: len(fractional)]
         moved = moved @ cell
         return bool(np.einsum("ij,ij->i", moved, moved).max(initial=0.0) <= most**2)
 
-    def _wraps(self, fractional: np.ndarray) -> np.ndarray:
-        """By how many cells each atom is away from where it was, in the periodic directions."""
+    def _wraps(self, fractional: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Number of cells by which each atom has been wrapped, in the periodic directions."""
         moved = fractional - self.fractional[: len(fractional)]
         return np.where(self.pbc, np.rint(moved), 0.0)
 
 
 class VerletCache:
-    """The lists that were used last, for whoever needs edges.
+    """The Verlet lists that were used last.
 
     :param cutoff: angstrom
-    :param skin: angstrom; 0: every structure is searched anew
+    :param skin: angstrom; 0: the neighbors of every structure are searched anew
 
-    searches: how often a list was made.
+    searches: number of lists made.
     """
 
     def __init__(self, cutoff: float, skin: float) -> None:
@@ -95,7 +101,8 @@ class VerletCache:
         self._lists: list[VerletList] = []  # the one used last at the end
 
     def edges(self, system: System) -> Edges:
-        """
+        """Edges of a structure, from a list that is complete for it or from a new one.
+
         :raises PetDriverError: see `find_edges`
         """
         if not len(system) or self.skin <= 0.0:
@@ -103,7 +110,7 @@ class VerletCache:
             return find_edges(system, self.cutoff)
         check_finite(system.positions, system.cell)
         cell = periodic_cell(system)
-        inverse = np.linalg.inv(cell)
+        inverse = np.asarray(np.linalg.inv(cell), dtype=np.float64)
         last = self._lists[-1] if self._lists else None
         for candidate in self._candidates(last):
             edges = candidate.edges(system, cell, inverse)
@@ -114,6 +121,8 @@ class VerletCache:
             self.searches += 1
             candidate = VerletList(system, self.cutoff, self.skin)
             edges = candidate.edges(system, cell, inverse)
+            if edges is None:  # impossible: all numbers are finite
+                raise RuntimeError("a new Verlet list does not fit its own structure")
             self._make_room(candidate)
         self._lists.append(candidate)
         if last is not None:
@@ -121,7 +130,7 @@ class VerletCache:
         return edges
 
     def _candidates(self, last: VerletList | None) -> list[VerletList]:
-        """Beads and replicas come in turn: first the list that followed the last one before."""
+        """Lists to try; first the one used after the last one before, as beads come in turn."""
         rest = self._lists[::-1]
         expected = last.follower if last is not None else None
         return rest if expected is None else [expected, *rest]

@@ -1,17 +1,24 @@
-"""The network: tensors in, tensors out. Knows nothing of files, engines or MPI."""
+"""The network: tensors in, tensors out; no files, engines or MPI."""
 
 from .adaptive_cutoff import adaptive_cutoffs
-from .hyperparameters import Hyperparameters
+from .foreign import ForeignHyperparameters
+from .hyperparameters import Hyperparameters, flat_fields
 from .network_input import LayerMap, MessageExchange, NetworkInput
+from .output import Output
+from .pass_options import PassOptions
 from .pet import PET
 from .zbl import zbl_energies
 
 __all__ = [
     "PET",
+    "ForeignHyperparameters",
     "Hyperparameters",
     "LayerMap",
     "MessageExchange",
     "NetworkInput",
+    "Output",
+    "PassOptions",
     "adaptive_cutoffs",
+    "flat_fields",
     "zbl_energies",
 ]

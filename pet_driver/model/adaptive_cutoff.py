@@ -1,8 +1,8 @@
-"""Cutoffs that follow the density: every atom sees about the same number of neighbors.
+"""Cutoffs adapted to the density, so that all atoms have about the same number of neighbors.
 
-Both ways are those of metatrain's PET: a root of the smoothed number of neighbors, and the older
-average over a grid of trial cutoffs. To the number of neighbors within r comes a baseline
-``n (r / r_max)^3``, so that the cutoff is unique and atoms without neighbors have the largest.
+Both methods are those of metatrain's PET: the root of the smoothed number of neighbors, and the
+older average over a grid of trial cutoffs. A baseline ``n (r / r_max)^3`` is added to the number of
+neighbors within r, so that the cutoff is unique and atoms without neighbors have the largest.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ def solved_cutoffs(
 ) -> Tensor:
     """Radius r of each centre at which ``sum_j f_c(r_j | r, width) + n (r / largest)^3 = n``.
 
-    The root is found by Newton's method inside of a bracket; one more step, recorded by autograd,
+    The root is found by Newton's method inside a bracket; one more step, recorded by autograd,
     gives it the derivatives of the implicit function.
 
     :param lengths: (n_centres, n_neighbors), angstrom, all neighbors within ``largest``
     :param valid: (n_centres, n_neighbors), False for padding
     :param neighbors: the number n
+    :param largest: upper bound of the radii, angstrom
+    :param width: of the switching window of the cutoff function f_c, angstrom
     :return: (n_centres,), angstrom
     """
-    still = torch.where(valid, lengths.detach(), 2.0 * largest)
+    detached = torch.where(valid, lengths.detach(), 2.0 * largest)
 
     def slope(r: Tensor) -> Tensor:
-        inside = bump_slope(still, r[:, None], width).sum(1)
+        inside = bump_slope(detached, r[:, None], width).sum(1)
         return (inside + 3.0 * neighbors * r**2 / largest**3).clamp(min=_FLATTEST)
 
     def excess(distances: Tensor, r: Tensor) -> Tensor:
@@ -43,11 +45,11 @@ def solved_cutoffs(
         return inside + neighbors * ((r / largest) ** 3 - 1.0)
 
     with torch.no_grad():
-        low = still.new_zeros(len(still))
+        low = detached.new_zeros(len(detached))
         high = torch.full_like(low, largest)
         r = 0.5 * high
         for _ in range(_ITERATIONS):
-            above = excess(still, r)
+            above = excess(detached, r)
             low, high = torch.where(above <= 0.0, r, low), torch.where(above <= 0.0, high, r)
             step = r - above / slope(r)
             step = torch.where((step >= low) & (step <= high), step, 0.5 * (low + high))
@@ -56,17 +58,17 @@ def solved_cutoffs(
             if done:
                 break
         steepness = slope(r)
-    moving = torch.where(valid, lengths, 2.0 * largest)
-    return (r - excess(moving, r) / steepness).clamp(_SMALLEST * largest, largest)
+    differentiable = torch.where(valid, lengths, 2.0 * largest)
+    return (r - excess(differentiable, r) / steepness).clamp(_SMALLEST * largest, largest)
 
 
 def grid_cutoffs(
     lengths: Tensor, valid: Tensor, neighbors: float, largest: float, width: float
 ) -> Tensor:
-    """Average of trial cutoffs, each weighted by how near its number of neighbors is to the one
-    wanted, in units of the change from one trial to the next.
+    """Average of trial cutoffs, weighted by how close they come to the wanted number of neighbors.
 
-    Parameters and result as in `solved_cutoffs`.
+    The weight is a Gaussian of the difference between the two numbers, in units of the change from
+    one trial to the next. Parameters and result as in `solved_cutoffs`.
     """
     trials = torch.arange(
         _FIRST_TRIAL,
@@ -93,5 +95,9 @@ ADAPTIVE_METHODS = tuple(_METHODS)
 def adaptive_cutoffs(
     lengths: Tensor, valid: Tensor, method: str, neighbors: float, largest: float, width: float
 ) -> Tensor:
-    """(n_centres,), angstrom; see `solved_cutoffs` ("solver") and `grid_cutoffs` ("grid")."""
+    """Radius of each centre, (n_centres,), angstrom.
+
+    :param method: "solver", see `solved_cutoffs`, or "grid", see `grid_cutoffs`; the other
+        parameters are theirs
+    """
     return _METHODS[method](lengths, valid, neighbors, largest, width)

@@ -9,12 +9,14 @@ from .twice_differentiable import SiLU
 
 
 class Conditioning(nn.Module):
-    """Tables of charges and spin multiplicities, mixed to one vector, as in metatrain's PET.
-
-    :param largest_charge: either sign; largest_spin: multiplicity, 2 S + 1
-    """
+    """Tables of charges and spin multiplicities, mixed to one vector, as in metatrain's PET."""
 
     def __init__(self, node_width: int, largest_charge: int, largest_spin: int) -> None:
+        """Build the tables.
+
+        :param largest_charge: of either sign
+        :param largest_spin: largest spin multiplicity, 2 S + 1
+        """
         super().__init__()
         self.largest_charge = largest_charge
         self.charge_embedding = nn.Embedding(2 * largest_charge + 1, node_width)
@@ -24,7 +26,8 @@ class Conditioning(nn.Module):
         )
 
     def forward(self, charge_and_spin: Tensor) -> Tensor:
-        """
+        """Shift of the node features of each centre.
+
         :param charge_and_spin: (n_centres, 2), charge and spin multiplicity of the structure of
             each
         :return: (n_centres, node_width)
@@ -34,4 +37,5 @@ class Conditioning(nn.Module):
             self.charge_embedding(charge + self.largest_charge),
             self.spin_embedding(spin - 1),
         )
-        return self.mix(torch.cat(features, dim=-1))
+        shift: Tensor = self.mix(torch.cat(features, dim=-1))
+        return shift

@@ -1,8 +1,7 @@
-"""Smooth switching functions of distance, shared by the network and by its frames.
+"""Cutoff functions of the distance, and sine waves that resolve it.
 
-All of them are built on the logistic function of a quantity that diverges at both ends of the
-switching window, so that they are infinitely differentiable and their logarithm is available
-without cancellation.
+The bump cutoff is the logistic function of a quantity that diverges at both ends of the switching
+window, so that it is infinitely differentiable and its logarithm has no cancellation.
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ _EDGE = 1e-3
 
 
 def bump_cutoff(lengths: Tensor, cutoff: Tensor | float, width: float) -> tuple[Tensor, Tensor]:
-    """C-infinity cutoff factor ``1/2 (1 + tanh(cot(pi s)))`` with ``s = (r - cutoff + width) /
-    width``.
+    """C-infinity cutoff factor ``1/2 (1 + tanh(cot(pi s)))``, ``s = (r - cutoff + width) / width``.
 
-    :param lengths: distances, any shape, angstrom
+    :param lengths: distances r, any shape, angstrom
+    :param cutoff: angstrom; broadcasts against ``lengths``
+    :param width: of the switching window, angstrom
     :return: the factor (1 below ``cutoff - width``, 0 above ``cutoff``) and its logarithm
     """
     s = ((lengths - cutoff + width) / width).clamp(_EDGE, 1.0 - _EDGE)
@@ -28,7 +28,7 @@ def bump_cutoff(lengths: Tensor, cutoff: Tensor | float, width: float) -> tuple[
 
 
 def bump_slope(lengths: Tensor, cutoff: Tensor | float, width: float) -> Tensor:
-    """Derivative of `bump_cutoff` with respect to the cutoff, 1/angstrom; not negative."""
+    """Derivative of `bump_cutoff` with respect to the cutoff, 1/angstrom; never negative."""
     s = (lengths - cutoff + width) / width
     inner = s.clamp(_EDGE, 1.0 - _EDGE)
     factor = torch.sigmoid(2.0 / torch.tan(torch.pi * inner))
@@ -52,9 +52,13 @@ CUTOFF_FUNCTIONS = {"bump": bump_cutoff, "cosine": cosine_cutoff}
 
 
 def radial_waves(lengths: Tensor, cutoff: float, count: int) -> Tensor:
-    """sin(n pi r / cutoff) / r for n = 1 ... count, on a last dimension of its own.
+    """Sine waves ``sin(n pi r / cutoff) / r`` for n = 1 ... count, as an added last dimension.
 
-    They let the first layer resolve a stiff bond, which (x, y, z, r) alone takes long to learn.
+    They let the first layer resolve a stiff bond, which is slow to learn from (x, y, z, r) alone.
+
+    :param lengths: distances r, any shape, angstrom
+    :param cutoff: angstrom
+    :return: (..., count), 1/angstrom
     """
     n = torch.arange(1, count + 1, dtype=lengths.dtype, device=lengths.device)
     return torch.sin(n * (torch.pi / cutoff) * lengths[..., None]) / lengths[..., None]

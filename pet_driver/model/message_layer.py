@@ -1,84 +1,74 @@
-"""The parts of one round of message passing: tokens from geometry, their transformer, and the
-update of messages."""
+"""One round of message passing: tokens from geometry, their transformer, and update of messages."""
 
 from __future__ import annotations
-
-import dataclasses
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from .attention import NORMALIZATIONS, TransformerLayer
+from .foreign_layers import transformer_layer
 from .hyperparameters import Hyperparameters
+from .normalizations import NORMALIZATIONS
+from .tokens import EdgeGeometry
 from .twice_differentiable import SiLU, silu
 
 
-@dataclass
-class Tokens:
-    """What the layers need of the geometry, in the precision of the network; neighbors: their
-    number for each centre.
-    """
-
-    vectors: Tensor
-    lengths: Tensor
-    factors: Tensor
-    log_factors: Tensor
-    waves: Tensor | None = None
-    neighbors: Tensor | None = None
-
-    def select(self, some: Tensor) -> Tokens:
-        """The tokens of some of the centres."""
-        values = (getattr(self, field.name) for field in dataclasses.fields(self))
-        return Tokens(*(x if x is None else x.index_select(0, some) for x in values))
-
-
 class MessageLayer(nn.Module):
-    """One round of message passing: geometry, species and messages become tokens, which attend to
-    each other.
+    """One round of message passing: tokens of geometry, species and messages attend to each other.
+
+    The centre is one token, each neighbor another.
     """
 
     def __init__(self, hyper: Hyperparameters, first: bool) -> None:
         super().__init__()
         species, width = len(hyper.species), hyper.width
-        modern = hyper.block == "modern"
-        blended = modern if hyper.neighbor_species is None else hyper.neighbor_species
+        blended = hyper.foreign.neighbor_species
+        blended = hyper.modern if blended is None else blended
         self.edge_embedder = nn.Linear(4, width)
         self.neighbor_embedder = nn.Embedding(species, width) if blended and not first else None
         self.node_embedder = (
-            nn.Embedding(species, hyper.node_width) if first or not modern else None
+            nn.Embedding(species, hyper.node_width) if first or not hyper.modern else None
         )
         waves = hyper.radial_waves
         self.wave_embedder = nn.Linear(waves, width, bias=False) if waves else None
-        self.compress_in = nn.Linear(
-            (3 if self.neighbor_embedder is not None else 2) * width, width
-        )
+        parts = 3 if self.neighbor_embedder is not None else 2
+        self.compress_in = nn.Linear(parts * width, width)
         self.compress_out = nn.Linear(width, width)
         self.transformer = nn.ModuleList(
-            TransformerLayer(
-                width,
-                hyper.node_width,
-                hyper.feedforward_width,
-                hyper.heads,
-                hyper.normalization,
-                hyper.activation,
-                hyper.order,
-                hyper.bare_centre,
-            )
-            for _ in range(hyper.attention_layers)
+            transformer_layer(hyper) for _ in range(hyper.attention_layers)
         )
         # The paper's PreLN option ends each stack of transformer layers with a norm.
-        final = hyper.block == "paper" and hyper.order == "pre"
-        if hyper.final_norm is not None:
-            final = hyper.final_norm
+        final = hyper.foreign.final_norm
+        if final is None:
+            final = not hyper.modern and hyper.order == "pre"
         self.final_norm = NORMALIZATIONS[hyper.normalization](width) if final else None
+
+    def node_features(self, species: Tensor, carried: Tensor | None) -> Tensor:
+        """Node features that the layer begins with: embedded species, or those carried along.
+
+        :param species: (n_centres,), species indices
+        :param carried: (n_centres, node_width), of the layer before; None: the layer is the first
+        :return: (n_centres, node_width)
+        :raises ValueError: if the layer is not the first and nothing is carried along
+        """
+        if self.node_embedder is not None:
+            embedded: Tensor = self.node_embedder(species)
+            return embedded
+        if carried is None:
+            raise ValueError(
+                "this layer has no embedding of nodes; give it those of the layer before"
+            )
+        return carried
 
     def invariant_part(
         self, neighbor_species: Tensor, messages: Tensor, waves: Tensor | None
     ) -> Tensor:
-        """The share of the first compression that no frame changes, computed once per centre, not
-        once per frame.
+        """Contribution to the first compression that no frame changes.
 
+        It is computed once per centre, not once per frame.
+
+        :param neighbor_species: (n_centres, n_neighbors), species indices
+        :param messages: (n_centres, n_neighbors, width)
+        :param waves: (n_centres, n_neighbors, n_waves), if the model has sine waves
         :return: (n_centres, n_neighbors, width)
         """
         features = [messages]
@@ -88,23 +78,26 @@ class MessageLayer(nn.Module):
         weight = self.compress_in.weight
         bias = self.compress_in.bias + weight[:, :width] @ self.edge_embedder.bias
         result = nn.functional.linear(torch.cat(features, dim=-1), weight[:, width:], bias)
-        if self.wave_embedder is None:
+        if self.wave_embedder is None or waves is None:
             return result
         return result + nn.functional.linear(waves, weight[:, :width] @ self.wave_embedder.weight)
 
-    def forward(self, tokens: Tokens, invariant: Tensor, node: Tensor) -> tuple[Tensor, Tensor]:
-        """
-        :param tokens: geometry of the rows, the displacements in the frame of each
-        :param invariant: result of `invariant_part` for the rows
-        :param node: (n_rows, node_width)
-        :return: node (n_rows, node_width) and outgoing edges (n_rows, n_neighbors, width)
+    def forward(
+        self, geometry: EdgeGeometry, invariant: Tensor, node: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Node features and outgoing messages.
+
+        :param geometry: of the samples, the displacements in the frame of each
+        :param invariant: (n_samples, n_neighbors, width), see `invariant_part`
+        :param node: (n_samples, node_width)
+        :return: node (n_samples, node_width) and messages (n_samples, n_neighbors, width)
         """
         width = self.edge_embedder.out_features
-        geometry = torch.cat([tokens.vectors, tokens.lengths[..., None]], dim=-1)
+        coordinates = torch.cat([geometry.vectors, geometry.lengths[..., None]], dim=-1)
         embed = self.compress_in.weight[:, :width] @ self.edge_embedder.weight
-        edges = nn.functional.linear(geometry, embed) + invariant
+        edges = nn.functional.linear(coordinates, embed) + invariant
         edges = self.compress_out(silu(edges))
-        log_factors = torch.nn.functional.pad(tokens.log_factors, (1, 0))
+        log_factors = nn.functional.pad(geometry.log_factors, (1, 0))
         for layer in self.transformer:
             node, edges = layer(node, edges, log_factors)
         if self.final_norm is not None:
@@ -122,4 +115,6 @@ class Combination(nn.Module):
         )
 
     def forward(self, both: Tensor) -> Tensor:
-        return self.layers(both)
+        """Map (..., 2 width), normalized messages of both ends, to (..., width)."""
+        result: Tensor = self.layers(both)
+        return result

@@ -1,4 +1,4 @@
-"""What the network takes: padded neighborhoods, and how messages get from one layer to the next."""
+"""Inputs of the network: padded neighborhoods, and how messages reach the next layer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+# Maps (n_centres, n_neighbors, width) messages on edges i-j to those on the reversed edges j-i.
 MessageExchange = Callable[[Tensor], Tensor]
 
 
@@ -14,11 +15,12 @@ MessageExchange = Callable[[Tensor], Tensor]
 class NetworkInput:
     """Padded neighbor displacements of a set of centres.
 
-    centre_species (n_centres,) and neighbor_species (n_centres, n_neighbors) are indices into the
-    species of the model; vectors (n_centres, n_neighbors, 3) in angstrom, in float64; valid
-    (n_centres, n_neighbors) is False for padding; cutoffs (n_centres, n_neighbors), angstrom,
-    float64: of each edge, the same at both ends; None: that of the model; charge_and_spin
-    (n_centres, 2): of the structure, for models that take them.
+    centre_species: (n_centres,) and neighbor_species: (n_centres, n_neighbors), indices into the
+    species of the model; vectors: (n_centres, n_neighbors, 3), from centre to neighbor, angstrom,
+    float64; valid: (n_centres, n_neighbors), False for padding; cutoffs: (n_centres, n_neighbors),
+    angstrom, float64, cutoff of each edge, the same in both directions; None: that of the model;
+    charge_and_spin: (n_centres, 2), charge and spin multiplicity of the structure of each centre,
+    for models that need them.
     """
 
     centre_species: Tensor
@@ -31,7 +33,7 @@ class NetworkInput:
 
 @dataclass
 class LayerMap:
-    """From one layer to the next, where only some centres go on.
+    """From one layer to the next, where the next evaluates only some of the centres.
 
     keep: (n_kept,), indices of these centres; exchange: maps the outgoing messages of all centres
     to those on the reversed edges of the kept ones.

@@ -1,4 +1,4 @@
-"""What the network says."""
+"""Results of the network and of each of its layers."""
 
 from __future__ import annotations
 
@@ -11,29 +11,70 @@ from torch import Tensor
 
 @dataclass
 class Output:
-    """What the network says of each centre, in its own units.
+    """Results of each centre, in the units of the network.
 
     energies: (n_centres,), without the per-species baseline; properties: (n_centres, 3) or
-    (n_centres, 3, 3) each; energy_spread, message_spread: (n_centres,), variance over the frames of
-    the energies and of what is passed on (mean over features), summed over layers; None unless
-    asked for; features: (n_centres, n_features), what the last layers of the energy's heads take;
+    (n_centres, 3, 3) each; energy_variance, message_variance: (n_centres,), variance over the
+    frames of the energies and of the messages (mean over features), summed over layers; None unless
+    asked for; features: (n_centres, n_features), inputs of the last layers of the energy's heads;
     None unless asked for.
     """
 
     energies: Tensor
     properties: dict[str, Tensor] = field(default_factory=dict)
-    energy_spread: Tensor | None = None
-    message_spread: Tensor | None = None
+    energy_variance: Tensor | None = None
+    message_variance: Tensor | None = None
     features: Tensor | None = None
 
-    def select(self, some: Tensor) -> Output:
-        """Energies and properties of some of the centres."""
-        energies = None if self.energies is None else self.energies.index_select(0, some)
-        properties = {name: x.index_select(0, some) for name, x in self.properties.items()}
-        return Output(energies, properties)
+
+@dataclass
+class LayerOutput:
+    """What one layer contributes to the fields of `Output`; None where it contributes nothing."""
+
+    energies: Tensor | None = None
+    properties: dict[str, Tensor] = field(default_factory=dict)
+    energy_variance: Tensor | None = None
+    message_variance: Tensor | None = None
+    features: Tensor | None = None
+
+    def select(self, some: Tensor) -> LayerOutput:
+        """The contributions to some of the centres.
+
+        :param some: (n_kept,), indices
+        """
+        return LayerOutput(
+            _selected(self.energies, some),
+            {name: x.index_select(0, some) for name, x in self.properties.items()},
+            _selected(self.energy_variance, some),
+            _selected(self.message_variance, some),
+            _selected(self.features, some),
+        )
 
 
-def summed(terms: Iterable[Tensor | None]) -> Tensor | None:
-    """Sum of those that are there, None if none is."""
+def total(layers: list[LayerOutput], properties: Iterable[str]) -> Output:
+    """Sum of what the layers contribute; features are joined, (n_centres, sum of n_features).
+
+    :param properties: names, in the order of the result
+    """
+    features = [x.features for x in layers if x.features is not None]
+    return Output(
+        torch.stack([x.energies for x in layers if x.energies is not None]).sum(0),
+        {
+            name: torch.stack([x.properties[name] for x in layers if name in x.properties]).sum(0)
+            for name in properties
+            if any(name in x.properties for x in layers)
+        },
+        _summed(x.energy_variance for x in layers),
+        _summed(x.message_variance for x in layers),
+        torch.cat(features, 1) if features else None,
+    )
+
+
+def _selected(values: Tensor | None, some: Tensor) -> Tensor | None:
+    return None if values is None else values.index_select(0, some)
+
+
+def _summed(terms: Iterable[Tensor | None]) -> Tensor | None:
+    """Sum of those terms that are not None; None if all are."""
     present = [term for term in terms if term is not None]
     return torch.stack(present).sum(0) if present else None

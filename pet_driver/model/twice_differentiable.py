@@ -1,11 +1,13 @@
-"""SiLU, layer norm and softmax with second derivatives of their own.
+"""SiLU, layer norm and softmax with explicit second derivatives.
 
 Training on forces differentiates twice. torch composes the second derivatives of these functions
-of many elementwise operations, each a pass through memory; with the formulas below it is fewer.
-Values and gradients are the same.
+of many elementwise operations, each a pass through memory; the formulas below need fewer. Values
+and gradients are the same.
 """
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,20 +15,35 @@ from torch import Tensor, nn
 _aten = torch.ops.aten
 
 
+class _Context(Protocol):
+    """What the functions below use of the context that torch passes to them (a private type)."""
+
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+
+    def save_for_backward(self, *tensors: Tensor) -> None: ...
+
+
+def _apply(function: type[torch.autograd.Function], *arguments: Tensor | float) -> Tensor:
+    result: Tensor = function.apply(*arguments)  # type: ignore[no-untyped-call]  # torch's own
+    return result
+
+
 def silu(x: Tensor) -> Tensor:
-    """``x sigmoid(x)``"""
-    return _Silu.apply(x)
+    """``x sigmoid(x)``, elementwise."""
+    return _apply(_Silu, x)
 
 
 def softmax(x: Tensor) -> Tensor:
-    """Along the last dimension."""
-    return _Softmax.apply(x)
+    """Softmax along the last dimension."""
+    return _apply(_Softmax, x)
 
 
 class SiLU(nn.Module):
     """As ``torch.nn.SiLU``."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map x to ``x sigmoid(x)``, elementwise."""
         return silu(x)
 
 
@@ -34,28 +51,30 @@ class LayerNorm(nn.LayerNorm):
     """As ``torch.nn.LayerNorm`` over the last dimension."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return _LayerNorm.apply(x, self.weight, self.bias, self.eps)
+        """Normalize (..., width) along the last dimension."""
+        return _apply(_LayerNorm, x, self.weight, self.bias, self.eps)
 
 
 class _Silu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # noqa: ANN001 (torch's own type is private)
+    def forward(ctx: _Context, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return nn.functional.silu(x)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:  # noqa: ANN001
-        return _SiluGradient.apply(gradient, *ctx.saved_tensors)
+    def backward(ctx: _Context, gradient: Tensor) -> Tensor:
+        return _apply(_SiluGradient, gradient, *ctx.saved_tensors)
 
 
 class _SiluGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, gradient: Tensor, x: Tensor) -> Tensor:  # noqa: ANN001
+    def forward(ctx: _Context, gradient: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(gradient, x)
-        return _aten.silu_backward(gradient, x)
+        result: Tensor = _aten.silu_backward(gradient, x)
+        return result
 
     @staticmethod
-    def backward(ctx, outer: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN001
+    def backward(ctx: _Context, outer: Tensor) -> tuple[Tensor, Tensor]:
         """With s the sigmoid, the second derivative is s (1 - s) (2 + x (1 - 2 s))."""
         gradient, x = ctx.saved_tensors
         s = torch.sigmoid(x)
@@ -66,27 +85,29 @@ class _SiluGradient(torch.autograd.Function):
 
 class _Softmax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # noqa: ANN001
+    def forward(ctx: _Context, x: Tensor) -> Tensor:
         p = torch.softmax(x, dim=-1)
         ctx.save_for_backward(p)
         return p
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:  # noqa: ANN001
+    def backward(ctx: _Context, gradient: Tensor) -> Tensor:
         (p,) = ctx.saved_tensors
-        return _SoftmaxGradient.apply(gradient, p)
+        return _apply(_SoftmaxGradient, gradient, p)
 
 
 class _SoftmaxGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, gradient: Tensor, p: Tensor) -> Tensor:  # noqa: ANN001
+    def forward(ctx: _Context, gradient: Tensor, p: Tensor) -> Tensor:
         ctx.save_for_backward(gradient, p)
-        return _aten._softmax_backward_data(gradient, p, -1, p.dtype)
+        result: Tensor = _aten._softmax_backward_data(gradient, p, -1, p.dtype)
+        return result
 
     @staticmethod
-    def backward(ctx, outer: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN001
-        """The gradient is p (g - <g>) with <g> = sum p g; its change with p, contracted with o, is
-        o (g - <g>) - g <o>.
+    def backward(ctx: _Context, outer: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivatives of the gradient p (g - <g>), <g> = sum p g, contracted with o.
+
+        That with respect to p is o (g - <g>) - g <o>.
         """
         gradient, p = ctx.saved_tensors
         to_gradient = _aten._softmax_backward_data(outer, p, -1, p.dtype)
@@ -98,18 +119,19 @@ class _SoftmaxGradient(torch.autograd.Function):
 
 class _LayerNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:  # noqa: ANN001
+    def forward(ctx: _Context, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         y, mean, rstd = _aten.native_layer_norm(x, x.shape[-1:], weight, bias, eps)
         ctx.save_for_backward(x, weight, bias, mean, rstd)
-        return y
+        result: Tensor = y
+        return result
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, rstd = ctx.saved_tensors
         gradient = gradient.contiguous()
         if torch.is_grad_enabled():
             # On the way to forces: the weights' gradient is not wanted, its own gradient may be.
-            return _LayerNormGradient.apply(gradient, x, weight, mean, rstd), None, None, None
+            return _apply(_LayerNormGradient, gradient, x, weight, mean, rstd), None, None, None
         wanted = list(ctx.needs_input_grad[:3])
         shape = x.shape[-1:]
         return (
@@ -119,13 +141,14 @@ class _LayerNorm(torch.autograd.Function):
 
 
 class _LayerNormGradient(torch.autograd.Function):
-    """P(w g), where P(v) = (v - <v> - z <v z>) / s, with z the normalized input, s its standard
-    deviation and <> the mean over features.
+    """P(w g) with P(v) = (v - <v> - z <v z>) / s.
+
+    z is the normalized input, s its standard deviation and <> the mean over features.
     """
 
     @staticmethod
     def forward(
-        ctx,  # noqa: ANN001
+        ctx: _Context,
         gradient: Tensor,
         x: Tensor,
         weight: Tensor,
@@ -137,9 +160,11 @@ class _LayerNormGradient(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx, outer: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
-        """P is linear and symmetric, so the gradient with respect to w g is P(o). With respect to x
-        it is -(P(w g) <o z> + P(o) <w g z> + z (<o w g> - <o> <w g> - <o z> <w g z>) / s) / s.
+    def backward(ctx: _Context, outer: Tensor) -> tuple[Tensor | None, ...]:
+        """Derivatives of P(w g), contracted with o.
+
+        P is linear and symmetric, so that with respect to w g is P(o). With respect to x it is
+        -(P(w g) <o z> + P(o) <w g z> + z (<o w g> - <o> <w g> - <o z> <w g z>) / s) / s.
         """
         gradient, x, weight, mean, rstd, result = ctx.saved_tensors
         outer = outer.contiguous()
@@ -149,7 +174,8 @@ class _LayerNormGradient(torch.autograd.Function):
         width = x.shape[-1]
 
         def dot(a: Tensor, b: Tensor) -> Tensor:
-            return torch.linalg.vecdot(a, b)[..., None] / width
+            mean: Tensor = torch.linalg.vecdot(a, b)[..., None] / width
+            return mean
 
         oz, hz = dot(outer, z), dot(h, z)
         left = dot(outer, h) - outer.mean(-1, keepdim=True) * h.mean(-1, keepdim=True) - oz * hz
@@ -161,6 +187,8 @@ class _LayerNormGradient(torch.autograd.Function):
 def _project(
     gradient: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, rstd: Tensor
 ) -> Tensor:
-    return _aten.native_layer_norm_backward(
+    """Gradient of the normalized input times its weight (None: 1) with respect to the input."""
+    result: Tensor = _aten.native_layer_norm_backward(
         gradient, x, x.shape[-1:], mean, rstd, weight, None, [True, False, False]
     )[0]
+    return result

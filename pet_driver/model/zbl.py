@@ -1,4 +1,4 @@
-"""The repulsion of nuclei at close quarters, after Ziegler, Biersack and Littmark."""
+"""Screened repulsion of nuclei at short distances (Ziegler, Biersack and Littmark)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _COULOMB = 14.399645478425668  # eV angstrom
 
 
 def zbl_energies(lengths: Tensor, numbers: tuple[Tensor, Tensor], cutoffs: Tensor) -> Tensor:
-    """Half of the energy of each pair, switched off smoothly from zero distance to the cutoff.
+    """Half of the repulsion energy of each pair, switched off smoothly up to the cutoff.
 
-    A cubic and a quartic term and a constant make energy, slope and curvature vanish at the cutoff
-    (LAMMPS's switching function with the inner cutoff at 0).
+    A cubic and a quartic term and a constant make energy, slope and curvature vanish at the cutoff:
+    LAMMPS's switching function with the inner cutoff at 0.
 
     :param lengths: (n_edges,), angstrom, float64
     :param numbers: (n_edges,) each, atomic numbers of the two ends
-    :param cutoffs: (n_edges,), angstrom
+    :param cutoffs: (n_edges,), of each pair, angstrom
     :return: (n_edges,), eV
     """
-    # In float32, as metatrain does it: its networks were trained beside just this repulsion.
+    # In float32, as metatrain does it: its networks were trained together with this repulsion.
     one, two = (z.to(torch.float32) for z in numbers)
     range_ = (_LENGTH / (one**_POWER + two**_POWER)).to(lengths.dtype)
     decays = lengths.new_tensor(_DECAYS) / range_[:, None]

@@ -1,11 +1,12 @@
-"""MPI: a rank's share of a structure, and the communication between ranks."""
+"""One rank's share of a structure, and the communication between ranks by MPI."""
 
 from .base import Domain
 from .collectives import agree
 from .exchange_domain import ExchangeDomain
 from .node import NodePlace
 from .pair_domain import PairDomain
-from .receptive_halo import ReceptiveHalo
+from .rank_group import RankGroup
+from .receptive_halo import ReceptiveHalo, receptive_graph
 from .wide_domain import WideDomain
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "ExchangeDomain",
     "NodePlace",
     "PairDomain",
+    "RankGroup",
     "ReceptiveHalo",
     "WideDomain",
     "agree",
+    "receptive_graph",
 ]

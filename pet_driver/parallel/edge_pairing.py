@@ -1,5 +1,4 @@
-"""The edges of a rank's local atoms, and the plan that pairs those to ghosts with their reversed
-edges on other ranks.
+"""Pairing of the edges of a rank's local atoms with their reversed edges on other ranks.
 
 An edge to another local atom has its reversed edge here; an edge to a ghost is a *cross edge*: its
 reversed edge is held by the rank that owns the ghost, possibly this one. Both ranks list the cross
@@ -15,9 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import PetDriverError
-from .collectives import agree, alltoallv, owners
+from .collectives import alltoallv, owners
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -28,49 +28,51 @@ _GENERIC_DIRECTION = np.array([0.5401423, 0.6218907, 0.5669513])
 SAME_DISPLACEMENT = 1e-5  # angstrom; two ranks know the same displacement to about 1e-13
 
 
-@dataclass
+@dataclass(frozen=True)
 class EdgePairing:
     """Listed edges, sorted by centre, and where their reversed edges are.
 
     centre, neighbor: (n_edges,), indices into local atoms and ghosts; reverse: (n_edges,), index of
-    the reversed edge, -1 where another rank holds it; send, receive: (n_remote,), the edges whose
-    values are sent, in the order in which they are, and those whose values arrive, likewise;
-    counts: (n_ranks,), rows exchanged with each rank; skin: angstrom, how far beyond the cutoff all
-    edges are known; paired: (n_edges,), which of the edges given they are.
+    the reversed edge, -1 where another rank holds it; send: (n_remote,), edges whose values are
+    sent, in the order of sending; receive: (n_remote,), edges whose values arrive, in the order of
+    arrival; counts: (n_ranks,), number of values exchanged with each rank; skin: angstrom, how far
+    beyond the cutoff all edges are known; paired: (n_edges,), index of each edge among those given
+    to `build`.
     """
 
-    centre: np.ndarray
-    neighbor: np.ndarray
-    reverse: np.ndarray
-    send: np.ndarray
-    receive: np.ndarray
-    counts: np.ndarray
+    centre: NDArray[np.int64]
+    neighbor: NDArray[np.int64]
+    reverse: NDArray[np.int64]
+    send: NDArray[np.int64]
+    receive: NDArray[np.int64]
+    counts: NDArray[np.int64]
     skin: float
-    paired: np.ndarray
+    paired: NDArray[np.int64]
 
     @classmethod
     def build(
         cls,
         comm: MPI.Comm,
-        ids: np.ndarray,
+        ids: NDArray[np.int64],
         n_local: int,
-        edges: tuple[np.ndarray, np.ndarray],
-        vectors: np.ndarray,
+        edges: tuple[NDArray[np.int64], NDArray[np.int64]],
+        vectors: NDArray[np.float64],
         cutoff: float,
         skin: float,
     ) -> EdgePairing:
-        """Collective.
+        """Pair the edges of all ranks. Collective.
 
-        :param ids: (n_local + n_ghosts,)
+        :param ids: (n_local + n_ghosts,), id of each atom, the same for all its images
         :param edges: (n_edges,) each, centre and neighbor of all pairs within ``cutoff + skin``
             whose centre is local, sorted
         :param vectors: (n_edges, 3), from centre to neighbor, angstrom
-        :raises PetDriverError: on every rank, if the ghosts do not reach as far as the cutoff
+        :param cutoff, skin: angstrom
+        :raises PetDriverError: on every rank, if a ghost belongs to no rank, or the ghosts do not
+            reach as far as the cutoff
         """
         i, j = edges
         cross = np.nonzero(j >= n_local)[0]
         owner = owners(comm, ids[:n_local], ids[j[cross]])
-        _check_owners(comm, ids[j[cross]], owner)
         paired, lonely = _pair(comm, owner, ids[i[cross]], ids[j[cross]], vectors[cross])
         usable = _usable_skin(comm, lonely, cutoff, skin)
         holder = np.full(len(i), comm.rank)
@@ -93,28 +95,23 @@ class EdgePairing:
         return cls(i, j, reverse, send, receive, counts, usable, np.nonzero(known)[0])
 
 
-def _check_owners(comm: MPI.Comm, ids: np.ndarray, owner: np.ndarray) -> None:
-    error = None
-    if (owner < 0).any():
-        lost = ids[owner < 0][0]
-        error = PetDriverError(f"ghost atom {lost} belongs to no rank; give all atoms unique ids")
-    agree(comm, error)
-
-
 def _pair(
     comm: MPI.Comm,
-    owner: np.ndarray,
-    centre: np.ndarray,
-    neighbor: np.ndarray,
-    vectors: np.ndarray,
-) -> tuple[np.ndarray, float]:
-    """Which cross edges have a partner, and the length of the shortest, seen from either side, that
-    has none.
+    owner: NDArray[np.int64],
+    centre: NDArray[np.int64],
+    neighbor: NDArray[np.int64],
+    vectors: NDArray[np.float64],
+) -> tuple[NDArray[np.bool_], float]:
+    """Find which cross edges have their reversed edge on the rank of the ghost.
 
-    Each rank sends its cross edges, reversed, to the owners of the ghosts and looks them up among
-    its own.
+    Each rank sends its cross edges, reversed, to the owners of the ghosts, which look them up among
+    their own.
 
-    :param owner: (n_cross,), rank that owns the ghost; centre, neighbor: (n_cross,), ids
+    :param owner: (n_cross,), rank that owns the ghost
+    :param centre, neighbor: (n_cross,), ids
+    :param vectors: (n_cross, 3), from centre to neighbor, angstrom
+    :return: whether each is paired, (n_cross,), and the length of the shortest edge, of this rank
+        or received, that is not, angstrom
     """
     records = np.column_stack([neighbor, centre, -vectors]).astype(np.float64)
     order = np.argsort(owner, kind="stable")
@@ -136,13 +133,18 @@ def _pair(
 
 
 def _usable_skin(comm: MPI.Comm, lonely: float, cutoff: float, skin: float) -> float:
+    """How far beyond the cutoff all edges are known on all ranks, angstrom.
+
+    :param lonely: length of the shortest edge without a reversed edge on this rank, angstrom
+    :raises PetDriverError: on every rank, if an edge within the cutoff has no reversed edge
+    """
     from mpi4py import MPI
 
     shortest = comm.allreduce(lonely, op=MPI.MIN)
     if shortest < cutoff:
         raise PetDriverError(
             f"the ghosts do not reach far enough: an edge of {shortest:.4f} angstrom, within the "
-            f"cutoff of {cutoff:g}, is seen from one side only; add `comm_modify cutoff "
-            f"{cutoff + skin + 0.5:.2f}` (angstrom)"
+            f"cutoff of {cutoff:g}, is listed by one of its two ranks only; add "
+            f"`comm_modify cutoff {cutoff + skin + 0.5:.2f}` (angstrom)"
         )
-    return min(skin, shortest - cutoff)
+    return float(min(skin, shortest - cutoff))

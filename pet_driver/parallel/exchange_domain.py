@@ -1,139 +1,137 @@
-"""One rank's share of a structure: its local atoms are its centres, ghosts reach one cutoff deep,
-and what crosses the boundary is swapped with the ranks around.
-"""
+"""Domain with ghosts one cutoff deep, whose ranks exchange messages along edges to ghosts."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from ..errors import PetDriverError
-from ..graph import PaddedNeighbors, check_distances
-from ..graph.edge_exchange import ReverseEdgeExchange
+from ..graph import Graph, PaddedNeighbors, ReverseEdgeExchange, check_distances
 from .base import Domain, pairs_within
 from .edge_pairing import SAME_DISPLACEMENT, EdgePairing
+from .halo_exchange import HaloExchange
+from .rank_group import RankGroup
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 
-class ExchangeDomain(Domain, ReverseEdgeExchange):
-    """The local atoms of one rank, and the plan that pairs their edges to ghosts with the reversed
-    edges on the ranks that own them.
+class ExchangeDomain(Domain):
+    """One rank's local atoms as centres, whose edges are paired with those of other ranks.
 
-    :param comm, cutoff, skin: as in `Domain`
+    :param comm, cutoff, skin, device: as in `Domain`
+
+    pairing: edges and their reversed edges, as last listed.
     """
 
-    def __init__(self, comm: MPI.Comm, cutoff: float, skin: float = 0.5) -> None:
-        super().__init__(comm, cutoff, skin)
-        self.plan: EdgePairing | None = None
+    pairing: EdgePairing
 
-    @property
-    def n_centres(self) -> int:
-        return self.n_local
+    def __init__(
+        self, comm: MPI.Comm, cutoff: float, skin: float = 0.5, device: torch.device | None = None
+    ) -> None:
+        super().__init__(comm, cutoff, skin, device)
 
-    def environments(self, device: torch.device) -> tuple[PaddedNeighbors, Tensor, Tensor]:
-        plan, active = self.plan, self._active
-        centre, neighbor = plan.centre[active], plan.neighbor[active]
-        check_distances(self._lengths, self._ids[centre], self._ids[neighbor])
-        self._send, self._kept, self._receive, self._reverse = (
-            torch.as_tensor(x, device=device) for x in self._swap_indices()
-        )
-        environments = PaddedNeighbors.from_edges(
-            centre, self._species[: self.n_local], self._species[neighbor], device
-        )
-        vectors = torch.as_tensor(self._vectors, device=device)
-        return environments, vectors, torch.as_tensor(centre, device=device)
+    def self_test(self, graph: Graph) -> str:
+        """Exchange species and displacement of each edge, which both of its ranks know. Collective.
 
-    def announce(self, swaps: int) -> None:
-        # Once more for the forces.
-        self.transport.announce([(self.plan.counts, self.plan.counts)] * (swaps + 1))
-
-    def swap(self, edges: Tensor) -> Tensor:
-        # One more row stands for what is not there: listed edges beyond the cutoff take part with
-        # zeros, so that both ranks agree on what is sent even where rounding lets only one of them
-        # see an edge at the cutoff; its cutoff factor is zero.
-        padded = torch.cat([edges.detach(), edges.new_zeros(1, edges.shape[1])])
-        swapped = padded.index_select(0, self._reverse)
-        received = self.transport.exchange(padded.index_select(0, self._send))
-        return swapped.index_copy_(0, self._receive, received.index_select(0, self._kept))
-
-    def local_reverse(self) -> Tensor:
-        if self.comm.size > 1:
-            raise PetDriverError(
-                f"this scope needs all atoms on one rank, there are {self.comm.size}; run on one "
-                "rank or use scope layer"
-            )
-        return self._reverse
-
-    def self_test(self, device: torch.device) -> str:
-        # The very path that messages take, with values that the other side knows too.
-        with self.evaluation(0):
-            self.environments(device)
-            active = self._active
-            centre, neighbor = (
-                self._species[x[active]] for x in (self.plan.centre, self.plan.neighbor)
-            )
-            here = torch.as_tensor(self._vectors).cpu().numpy()
-            known = np.column_stack([centre, neighbor, here])
-            theirs = np.column_stack([neighbor, centre, -here])
-            found = self.swap(torch.as_tensor(known, device=device)).cpu().numpy()
-            _compare(found, theirs)
-        edges, cross = self.total(np.array([len(active), len(self.plan.send)]))
+        :return: numbers of edges compared, in words
+        :raises PetDriverError: on every rank, if they differ
+        """
+        with self.evaluation():
+            compare_reversed_edges(graph)
+        edges, cross = self.total(np.array([len(graph.edge_centre), len(self.pairing.send)]))
         return f"{edges:.0f} edges, {cross:.0f} of them between ranks, equal at both ends"
 
-    def _rebuild(self, positions: np.ndarray) -> None:
-        reach = self.cutoff + self.skin
-        near = self._near_local(positions, reach)
-        i, j = pairs_within(positions[near], reach)
+    def _rebuild(self, positions: NDArray[np.float64]) -> float:
+        listed = self.cutoff + self.skin
+        near = self._near_local(positions, listed)
+        i, j = pairs_within(positions[near], listed)
         mine = i < self.n_local
         i, j = near[i[mine]], near[j[mine]]
         vectors = positions[j] - positions[i]
-        self.plan = EdgePairing.build(
+        self.pairing = EdgePairing.build(
             self.comm, self._ids, self.n_local, (i, j), vectors, self.cutoff, self.skin
         )
-        self._usable_skin = self.plan.skin
+        return self.pairing.skin
 
-    def _near_local(self, positions: np.ndarray, reach: float) -> np.ndarray:
-        """Indices of the local atoms, and of the ghosts in the box that reaches around them: an
-        engine's own skin gives many more."""
+    def _near_local(self, positions: NDArray[np.float64], distance: float) -> NDArray[np.int64]:
+        """Indices of the local atoms, and of the ghosts in the box around them.
+
+        An engine lists more ghosts, as it has a skin of its own.
+
+        :param distance: angstrom, from the outermost local atoms to the faces of the box
+        """
         if not self.n_local:
             return np.zeros(0, dtype=np.int64)
         local = positions[: self.n_local]
-        inside = (positions > local.min(axis=0) - reach) & (positions < local.max(axis=0) + reach)
+        low, high = local.min(axis=0) - distance, local.max(axis=0) + distance
+        inside = (positions > low) & (positions < high)
         inside[: self.n_local] = True
         return np.nonzero(inside.all(axis=1))[0]
 
-    def _take(self, positions: np.ndarray) -> None:
-        plan = self.plan
-        vectors = positions[plan.neighbor] - positions[plan.centre]
+    def _graph(self, positions: NDArray[np.float64]) -> Graph:
+        pairing = self.pairing
+        vectors = positions[pairing.neighbor] - positions[pairing.centre]
         lengths = np.linalg.norm(vectors, axis=1)
         near = lengths < self.cutoff
         if self.comm.size == 1:
-            # Rounding may let one direction of an edge at the cutoff seem longer than the other.
-            near &= near[plan.reverse]
-        self._active = np.nonzero(near)[0]
-        self._vectors, self._lengths = vectors[self._active], lengths[self._active]
-
-    def _swap_indices(self) -> tuple[np.ndarray, ...]:
-        """In terms of the active edges, the one after the last standing for those that are not:
-        what is sent, which received rows are kept, for which edges, and reversed edges held here.
-        """
-        plan, active = self.plan, self._active
-        place = np.full(len(plan.centre) + 1, len(active))
-        place[active] = np.arange(len(active))
-        receive = place[plan.receive]
-        kept = np.nonzero(receive < len(active))[0]
-        return place[plan.send], kept, receive[kept], place[plan.reverse[active]]
+            # By rounding, the two directions of an edge at the cutoff may differ in length.
+            near &= near[pairing.reverse]
+        active = np.nonzero(near)[0]
+        centre, neighbor = pairing.centre[active], pairing.neighbor[active]
+        check_distances(lengths[active], self._ids[centre], self._ids[neighbor])
+        tensor = torch.as_tensor(vectors[active], device=self.device)
+        return exchange_graph(
+            self, pairing, active, tensor, (self._ids, self._species, self.n_local)
+        )
 
 
-def _compare(found: np.ndarray, expected: np.ndarray) -> None:
+def exchange_graph(
+    ranks: RankGroup,
+    pairing: EdgePairing,
+    active: NDArray[np.int64],
+    vectors: torch.Tensor,
+    atoms: tuple[NDArray[np.int64], NDArray[np.int64], int],
+) -> Graph:
+    """Graph of one rank whose reversed edges may be held by others.
+
+    :param ranks: that share the structure
+    :param pairing: of the listed edges
+    :param active: (n_edges,), indices of the paired edges that are within the cutoff
+    :param vectors: (n_edges, 3), angstrom, on the device of the graph
+    :param atoms: ids (n_local + n_ghosts,), species indices (likewise), and n_local
     """
-    :param found, expected: (n_edges, 5), species of the two ends and displacement
+    ids, species, n_local = atoms
+    device = vectors.device
+    centre, neighbor = pairing.centre[active], pairing.neighbor[active]
+    graph = Graph.of_one_structure(
+        PaddedNeighbors.from_edges(centre, species[:n_local], species[neighbor], device),
+        vectors,
+        torch.as_tensor(centre, device=device),
+        HaloExchange.of(pairing, active, ranks.transport, device),
+        n_local,
+    )
+    return dataclasses.replace(graph, atom_names=ids[:n_local], collective=ranks)
+
+
+def compare_reversed_edges(graph: Graph) -> None:
+    """Exchange species and displacements in the way of messages, and compare them. Collective.
+
+    :raises PetDriverError: if they are not those of the reversed edges
     """
+    exchange = graph.exchange
+    if not isinstance(exchange, ReverseEdgeExchange):
+        raise TypeError(f"{type(exchange).__name__} exchanges nothing")
+    padded = graph.padded
+    centre = padded.centre_species[graph.edge_centre][:, None].to(torch.float64)
+    neighbor = padded.flatten(padded.neighbor_species[..., None]).to(torch.float64)
+    here = torch.cat([centre, neighbor, graph.vectors], dim=1)
+    expected = torch.cat([neighbor, centre, -graph.vectors], dim=1).cpu().numpy()
+    found = exchange.reversed_values(here).cpu().numpy()
     if (found[:, :2] != expected[:, :2]).any():
         raise PetDriverError(
             "ranks disagree on the elements of the ends of an edge; the exchange of this MPI "

@@ -1,4 +1,4 @@
-"""What the ranks on one machine share: its cores, its memory, its GPUs."""
+"""A rank's index on its machine, whose cores, memory and GPUs several ranks share."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NodePlace:
-    """rank, size: among all ranks of the machine; cores: this rank's share of those that it may
-    use.
+    """Index of one rank among those of its machine, and its share of the cores.
+
+    rank: index on the machine; size: number of ranks on it; cores: number that this rank may use.
     """
 
     rank: int
@@ -22,7 +23,7 @@ class NodePlace:
 
     @classmethod
     def find(cls, world: MPI.Comm) -> NodePlace:
-        """Collective.
+        """Find the place of this rank. Collective.
 
         :param world: all ranks, those of other replicas included: they use the same GPUs
         """

@@ -1,19 +1,19 @@
-"""Rows of tensors sent from rank to rank within one evaluation, point to point: only ranks that
-share edges speak to each other.
+"""Point-to-point exchange of tensor rows between ranks, and the answers of a failed rank.
 
-A rank that fails in the middle of an evaluation still owes the others its messages. It sends empty
-ones with the mark of failure instead, and hears out what is sent to it; who receives a mark fails
-too, and does the same. So nobody waits for ever, and all ranks meet at the end to learn what
-happened.
+Only ranks that share edges exchange messages. A rank that fails in the middle of an evaluation
+answers every message that still arrives with one flagged as failed, until all ranks have met in the
+agreement at the end. A rank that receives such an answer fails too. So no rank waits for ever,
+every message is received, and the number of exchanges need not be known beforehand.
 """
 
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..runtime.stopwatch import Stopwatch
@@ -25,15 +25,16 @@ _SEQUENCE_LENGTH = 8192  # tags count exchanges up to here; MPI promises tags up
 
 
 class PeerFailedError(Exception):
-    """Another rank failed; what it has to say is learnt at the end of the evaluation."""
+    """Another rank failed; the agreement at the end of the evaluation has its message."""
 
 
 class Transport:
-    """
+    """Messages of one communicator, counted in the order in which every rank exchanges them.
+
     :param comm: communicator of its own, as tags are used freely
     :param watch: counts the time as "exchange"
 
-    on_device: whether messages go from GPU memory to GPU memory.
+    on_device: whether messages go from GPU memory to GPU memory; bytes_sent: by this rank.
     """
 
     def __init__(self, comm: MPI.Comm, watch: Stopwatch) -> None:
@@ -42,97 +43,92 @@ class Transport:
         self.bytes_sent = 0
         self.on_device = mpi_reads_device_memory()
         self._sequence = 0
-        self._owed: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def announce(self, exchanges: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        """The exchanges that the coming evaluation consists of, as (send counts, receive counts) of
-        each, (n_ranks,) rows.
-        """
-        self._owed = list(exchanges)
+    def begin(self) -> None:
+        """Count exchanges from zero, on all ranks, at the start of an evaluation."""
+        self._sequence = 0
 
-    def exchange(self, rows: Tensor) -> Tensor:
-        """The next of the exchanges announced.
+    def exchange(
+        self, rows: Tensor, send_counts: NDArray[np.int64], receive_counts: NDArray[np.int64]
+    ) -> Tensor:
+        """Send rows to other ranks and receive theirs.
 
         :param rows: (n, k), sorted by destination
+        :param send_counts: (n_ranks,), rows for each rank
+        :param receive_counts: (n_ranks,), rows from each rank
         :return: (m, k), the rows received, sorted by sender
         :raises PeerFailedError: if a rank that should send has failed
         """
         with self.watch.measure("exchange"):
-            return self._exchange(rows)
-
-    def drain(self) -> None:
-        """Take part in all exchanges that are still owed, with marks of failure."""
-        while self._owed:
-            send_counts, receive_counts = self._owed.pop(0)
             self._sequence = (self._sequence + 1) % _SEQUENCE_LENGTH
-            empty = torch.empty(0, 1, dtype=torch.uint8)
-            requests = [
-                self.comm.Isend(_message(empty), int(rank), self._tag(failed=True))
-                for rank in np.nonzero(send_counts)[0]
-            ]
-            for rank in np.nonzero(receive_counts)[0]:
-                self._swallow(int(rank))
-            _wait(requests)
+            received = rows.new_empty(int(receive_counts.sum()), rows.shape[1])
+            direct = self.on_device or rows.device.type == "cpu"
+            outgoing = rows.contiguous() if direct else _pinned(rows)
+            incoming = received if direct else _pinned_like(received)
+            if rows.device.type == "cuda":
+                # MPI does not wait for CUDA streams, so what it sends must be complete.
+                torch.cuda.current_stream(rows.device).synchronize()
+            self._post(_bytes(outgoing), send_counts, _bytes(incoming), receive_counts)
+            if not direct:
+                received.copy_(incoming, non_blocking=True)
+                torch.cuda.current_stream(rows.device).synchronize()
+            self.bytes_sent += outgoing.numel() * outgoing.element_size()
+            return received
 
-    def _exchange(self, rows: Tensor) -> Tensor:
-        send_counts, receive_counts = self._owed.pop(0)
-        self._sequence = (self._sequence + 1) % _SEQUENCE_LENGTH
-        received = rows.new_empty(int(receive_counts.sum()), rows.shape[1])
-        direct = self.on_device or rows.device.type == "cpu"
-        outgoing = rows.contiguous() if direct else _pinned(rows)
-        incoming = received if direct else _pinned_like(received)
-        if rows.device.type == "cuda":
-            # MPI knows nothing of streams: what is sent must be there.
-            torch.cuda.current_stream(rows.device).synchronize()
-        failed = self._post(_bytes(outgoing), send_counts, _bytes(incoming), receive_counts)
-        if failed:
-            raise PeerFailedError
-        if not direct:
-            received.copy_(incoming, non_blocking=True)
-            torch.cuda.current_stream(rows.device).synchronize()
-        self.bytes_sent += outgoing.numel() * outgoing.element_size()
-        return received
+    def answer_as_failed(self) -> bool:
+        """Answer one message that has arrived with one flagged as failed.
 
-    def _post(
-        self, outgoing: Tensor, send_counts: np.ndarray, incoming: Tensor, counts: np.ndarray
-    ) -> bool:
-        """Send and receive; whether any message bears the mark of failure."""
-        from mpi4py import MPI
-
-        targets, sources = np.nonzero(send_counts)[0], np.nonzero(counts)[0]
-        pieces_in = torch.split(incoming, counts[sources].tolist()) if len(sources) else ()
-        pieces_out = torch.split(outgoing, send_counts[targets].tolist()) if len(targets) else ()
-        requests = [
-            self.comm.Irecv(_message(piece), int(rank), MPI.ANY_TAG)
-            for rank, piece in zip(sources, pieces_in, strict=True)
-        ]
-        requests += [
-            self.comm.Isend(_message(piece), int(rank), self._tag())
-            for rank, piece in zip(targets, pieces_out, strict=True)
-        ]
-        tags = [status.Get_tag() for status in _wait(requests)[: len(sources)]]
-        for rank, tag in zip(sources, tags, strict=True):
-            if tag // 2 != self._sequence:
-                raise RuntimeError(
-                    f"rank {rank} is at exchange {tag // 2}, this rank at {self._sequence}"
-                )
-        return any(tag % 2 for tag in tags)
-
-    def _tag(self, failed: bool = False) -> int:
-        return 2 * self._sequence + int(failed)
-
-    def _swallow(self, rank: int) -> None:
-        """Receive one message of unknown size."""
+        :return: whether there was a message
+        """
         from mpi4py import MPI
 
         status = MPI.Status()
-        self.comm.Probe(rank, MPI.ANY_TAG, status)
-        size = status.Get_count(MPI.BYTE)
-        self.comm.Recv([bytearray(size), MPI.BYTE], rank, status.Get_tag())
+        if not self.comm.Iprobe(MPI.ANY_SOURCE, MPI.ANY_TAG, status):
+            return False
+        rank, tag = status.Get_source(), status.Get_tag()
+        self.comm.Recv([bytearray(status.Get_count(MPI.BYTE)), MPI.BYTE], rank, tag)
+        empty = torch.empty(0, 1, dtype=torch.uint8)
+        self.comm.Send(_message(empty), rank, tag | 1)
+        return True
+
+    def _post(
+        self,
+        outgoing: Tensor,
+        send_counts: NDArray[np.int64],
+        incoming: Tensor,
+        receive_counts: NDArray[np.int64],
+    ) -> None:
+        """Send and receive bytes; both ways between two ranks even if one of them is empty."""
+        from mpi4py import MPI
+
+        peers = np.nonzero(send_counts + receive_counts)[0]
+        if not len(peers):
+            return
+        into = torch.split(incoming, receive_counts[peers].tolist())
+        out = torch.split(outgoing, send_counts[peers].tolist())
+        tag = 2 * self._sequence
+        requests = [
+            self.comm.Irecv(_message(piece), int(rank), MPI.ANY_TAG)
+            for rank, piece in zip(peers, into, strict=True)
+        ]
+        requests += [
+            self.comm.Isend(_message(piece), int(rank), tag)
+            for rank, piece in zip(peers, out, strict=True)
+        ]
+        statuses = [MPI.Status() for _ in requests]
+        MPI.Request.Waitall(requests, statuses)
+        tags = [status.Get_tag() for status in statuses[: len(peers)]]
+        for rank, found in zip(peers, tags, strict=True):
+            if found // 2 != self._sequence:
+                raise RuntimeError(
+                    f"rank {rank} is at exchange {found // 2}, this rank at {self._sequence}"
+                )
+        if any(found % 2 for found in tags):
+            raise PeerFailedError
 
 
 def mpi_reads_device_memory() -> bool:
-    """Whether the MPI library in use takes pointers to GPU memory; asked of the library itself."""
+    """Whether the MPI library reports that it takes pointers to GPU memory."""
     if not torch.cuda.is_available():
         return False
     from mpi4py import MPI
@@ -142,15 +138,7 @@ def mpi_reads_device_memory() -> bool:
     return hasattr(library, question) and bool(getattr(library, question)())
 
 
-def _wait(requests: list[MPI.Request]) -> list[MPI.Status]:
-    from mpi4py import MPI
-
-    statuses = [MPI.Status() for _ in requests]
-    MPI.Request.Waitall(requests, statuses)
-    return statuses
-
-
-def _message(piece: Tensor) -> list:
+def _message(piece: Tensor) -> list[Any]:
     from mpi4py import MPI
 
     # mpi4py reads device memory through CUDA's array interface, which such tensors have.
@@ -158,7 +146,7 @@ def _message(piece: Tensor) -> list:
 
 
 def _bytes(rows: Tensor) -> Tensor:
-    """(n, k) rows as (n, k * itemsize) bytes, the same memory."""
+    """Rows (n, k) as (n, k * itemsize) bytes, the same memory."""
     return rows.view(torch.uint8) if rows.numel() else rows.new_empty(len(rows), 0).byte()
 
 

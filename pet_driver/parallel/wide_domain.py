@@ -1,136 +1,127 @@
-"""One rank's share of a structure without exchange of messages: ghosts reach as many cutoffs deep
-as messages come from, and their environments are evaluated by every rank that needs them.
+"""Domain with ghosts as deep as energies depend on, whose ranks exchange no messages.
 
-Simple, and in need of no message between layers; dear, as every rank repeats its neighbors' work.
-It is the oracle for `ExchangeDomain` in tests, and what the scope "atom" runs on: its messages
-belong to the frame of the atom that hears them.
+Neighboring ranks evaluate the same ghosts. The scope "atom" needs it, as its messages belong to the
+frame of one atom; tests compare `ExchangeDomain` with it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from ..errors import PetDriverError
-from ..graph import PaddedNeighbors, check_distances
-from ..graph.edge_exchange import EdgeExchange
-from ..model import LayerMap
+from ..graph import Graph, check_distances
 from .base import Domain, pairs_within
 from .ghosts import GhostOwners
-from .receptive_halo import ReceptiveHalo, hops_from_local
+from .receptive_halo import edges_from_local, receptive_graph
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-_ROUNDING = 1e-6  # angstrom, around a radius at which neighbors are counted
+_ROUNDING = 1e-6  # angstrom, around a radius within which neighbors are counted
 
 
 class WideDomain(Domain):
-    """The local atoms of one rank, and ghosts ``depth`` cutoffs deep.
+    """One rank's local atoms as centres, and ghosts up to ``depth`` cutoffs away.
 
-    :param comm, cutoff, skin: as in `Domain`; the skin is shared among the layers
-    :param depth: how many cutoffs away atoms lie on which an energy depends
+    :param comm, cutoff, skin, device: as in `Domain`; the skin is shared among the layers
+    :param depth: number of cutoffs over which an energy depends on other atoms
     """
 
-    def __init__(self, comm: MPI.Comm, cutoff: float, depth: int, skin: float = 0.5) -> None:
-        super().__init__(comm, cutoff, skin / depth)
+    def __init__(
+        self,
+        comm: MPI.Comm,
+        cutoff: float,
+        depth: int,
+        skin: float = 0.5,
+        device: torch.device | None = None,
+    ) -> None:
+        super().__init__(comm, cutoff, skin / depth, device)
         self.depth = depth
+        none = np.zeros(0, dtype=np.int64)
+        self._edges = none, none
+        self._owners: GhostOwners | None = None
 
-    @property
-    def n_centres(self) -> int:
-        depths = self._hops(self._near_centre, self._near_neighbor, self.depth - 1)
-        return int((depths < self.depth).sum())
+    def self_test(self, graph: Graph) -> str:  # noqa: ARG002 (owners are asked)
+        """Compare the elements of ghosts with those of their owners.
 
-    def environments(self, device: torch.device) -> tuple[PaddedNeighbors, Tensor, Tensor]:
-        check_distances(self._lengths, self._ids[self._near_centre], self._ids[self._near_neighbor])
-        self._narrowing = narrowing = ReceptiveHalo(
-            self.n_local,
-            self.depth,
-            self._species,
-            self._near_centre,
-            self._near_neighbor,
-            self._vectors,
-            device,
-        )
-        return narrowing.environments, narrowing.vectors, narrowing.dense_centre
-
-    def announce(self, swaps: int) -> None:  # noqa: ARG002 (none)
-        self.transport.announce([(self._owners.send_counts, self._owners.receive_counts)])
-
-    def messages(self, environments: PaddedNeighbors) -> list[LayerMap]:
-        return self._narrowing.messages(environments)
-
-    def local_reverse(self) -> Tensor:
-        return self._narrowing.local_reverse()
-
-    def at_neighbors(self, environments: PaddedNeighbors, values: Tensor) -> Tensor:
-        return self._narrowing.at_neighbors(environments, values)
-
-    def restricted(self, keep: Tensor) -> tuple[EdgeExchange, Tensor, Tensor | None]:
-        return self._narrowing.restricted(keep)
-
-    def gather(self, gradient: Tensor, vectors: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
-        forces, virials = self._narrowing.gather(gradient, vectors, centre)
-        atoms = torch.cat([forces, virials.flatten(1)], dim=1)
-        local = self._owners.bring_home(atoms, self.transport)
-        return local[:, :3], local[:, 3:].reshape(-1, 3, 3)
-
-    def self_test(self, device: torch.device) -> str:  # noqa: ARG002 (asked before any evaluation)
-        ghosts = self._owners.ghosts
+        :return: number of ghosts compared, in words
+        :raises PetDriverError: on every rank, if they differ
+        """
+        owners = self._ghost_owners()
+        theirs = owners.ask(self._species[:, None].astype(np.float64))[:, 0]
         with self.agreement():
-            theirs = self._owners.ask(self._species[:, None])[:, 0]
-            if (self._species[ghosts] != theirs).any():
+            if (self._species[owners.ghosts] != theirs).any():
                 raise PetDriverError(
                     "a ghost has another element than the atom that it is an image of; the "
                     "communication of ghosts is broken, run on one rank"
                 )
-        count = self.total(np.array([len(ghosts)]))[0]
-        return f"{count:.0f} ghosts, elements and neighbors as of their owners"
+        count = self.total(np.array([len(owners.ghosts)], dtype=np.float64))[0]
+        return f"{count:.0f} ghosts, elements as of their owners"
 
-    def _rebuild(self, positions: np.ndarray) -> None:
-        reach = self.cutoff + self.skin
-        i, j = pairs_within(positions, reach)
-        self._centre, self._neighbor = i, j
+    def _rebuild(self, positions: NDArray[np.float64]) -> float:
+        listed = self.cutoff + self.skin
+        self._edges = i, j = pairs_within(positions, listed)
         lengths = np.linalg.norm(positions[j] - positions[i], axis=1)
-        depths = self._hops(i, j, self.depth)
-        ghosts = np.nonzero(depths[self.n_local :] <= self.depth)[0] + self.n_local
+        distances = edges_from_local(len(self._ids), self.n_local, self._edges, self.depth)
+        ghosts = np.nonzero(distances[self.n_local :] <= self.depth)[0] + self.n_local
         self._owners = GhostOwners.find(self.comm, self._ids, self.n_local, ghosts)
-        if self._whole(lengths, reach):
-            self._usable_skin = self.skin
-        elif self._whole(lengths, self.cutoff):
-            self._usable_skin = 0.0
-        else:
-            raise PetDriverError(
-                "the ghosts do not reach far enough: some of those whose environments are "
-                f"evaluated here lack neighbors within the cutoff of {self.cutoff:g} angstrom; add "
-                f"`comm_modify cutoff {self.depth * reach + 0.5:.2f}` (angstrom)"
-            )
+        if self._complete(lengths, listed):
+            return self.skin
+        if self._complete(lengths, self.cutoff):
+            return 0.0
+        raise PetDriverError(
+            "the ghosts do not reach far enough: some of those that are evaluated lack neighbors "
+            f"within the cutoff of {self.cutoff:g} angstrom; add "
+            f"`comm_modify cutoff {self.depth * listed + 0.5:.2f}` (angstrom)"
+        )
 
-    def _whole(self, lengths: np.ndarray, radius: float) -> bool:
-        """Whether every ghost whose environment may be evaluated has as many neighbors within the
-        radius as the atom itself, on all ranks. Collective.
+    def _complete(self, lengths: NDArray[np.float64], radius: float) -> bool:
+        """Whether all ghosts that are evaluated have all their neighbors, on all ranks. Collective.
+
+        That is, as many within the radius as their owners have.
         """
+        i, j = self._edges
         near = lengths < radius
-        depths = self._hops(self._centre[near], self._neighbor[near], self.depth - 1)
+        distances = edges_from_local(
+            len(self._ids), self.n_local, (i[near], j[near]), self.depth - 1
+        )
         counts = [
-            np.bincount(self._centre[lengths < r], minlength=len(self._ids))
+            np.bincount(i[lengths < r], minlength=len(self._ids))
             for r in (radius - _ROUNDING, radius, radius + _ROUNDING)
         ]
-        fewest, most = self._owners.ask(np.stack([counts[0], counts[2]], axis=1)).T
-        ghosts = self._owners.ghosts
-        found = counts[1][ghosts]
-        wrong = (depths[ghosts] < self.depth) & ((found < fewest) | (found > most))
-        return not self._any(bool(wrong.any()))
+        owners = self._ghost_owners()
+        bounds = np.stack([counts[0], counts[2]], axis=1).astype(np.float64)
+        fewest, most = owners.ask(bounds).T
+        found = counts[1][owners.ghosts]
+        evaluated = distances[owners.ghosts] < self.depth
+        wrong = evaluated & ((found < fewest) | (found > most))
+        return not self.largest(int(wrong.any()))
 
-    def _take(self, positions: np.ndarray) -> None:
-        vectors = positions[self._neighbor] - positions[self._centre]
+    def _graph(self, positions: NDArray[np.float64]) -> Graph:
+        i, j = self._edges
+        vectors = positions[j] - positions[i]
         lengths = np.linalg.norm(vectors, axis=1)
         near = lengths < self.cutoff
-        self._near_centre, self._near_neighbor = self._centre[near], self._neighbor[near]
-        self._vectors, self._lengths = vectors[near], lengths[near]
+        i, j = i[near], j[near]
+        check_distances(lengths[near], self._ids[i], self._ids[j])
+        tensor = torch.as_tensor(vectors[near], device=self.device)
+        graph = receptive_graph(
+            self.n_local,
+            self.depth,
+            self._species,
+            (i, j),
+            tensor,
+            self._ghost_owners(),
+            self.transport,
+        )
+        return dataclasses.replace(graph, atom_names=self.local_ids, listed=None, collective=self)
 
-    def _hops(self, centre: np.ndarray, neighbor: np.ndarray, most: int) -> np.ndarray:
-        return hops_from_local(len(self._ids), self.n_local, centre, neighbor, most)
+    def _ghost_owners(self) -> GhostOwners:
+        if self._owners is None:
+            raise RuntimeError("the domain has no atoms yet; call update first")
+        return self._owners

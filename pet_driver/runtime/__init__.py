@@ -1,1 +1,1 @@
-"""Devices, progress and timing: used everywhere, importing nothing of ours but errors."""
+"""Devices, progress, timing and printing of warnings; imports nothing of ours but errors."""

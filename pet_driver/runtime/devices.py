@@ -1,4 +1,4 @@
-"""Choosing a device, and sharing the GPUs of a node among its ranks."""
+"""Choice of a device, how the ranks of a node share its GPUs, and how much memory is free."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from ..errors import PetDriverError
 
 
 def choose_device(name: str) -> torch.device:
-    """
+    """Device of this name.
+
     :param name: "cpu", "cuda" or "cuda:N"
     :raises PetDriverError: if the name is unknown or there is no such device
+
+    >>> choose_device("cpu")
+    device(type='cpu')
+    >>> choose_device("gpu")
+    Traceback (most recent call last):
+    pet_driver.errors.PetDriverError: device is 'gpu'; choose cpu, cuda or cuda:N
     """
     try:
         device = torch.device(name)
@@ -34,8 +41,13 @@ def choose_device(name: str) -> torch.device:
 
 
 def device_of_rank(name: str, local_rank: int) -> str:
-    """Device name for a rank: plain "cuda" becomes one of the node's GPUs, round-robin by
-    node-local rank.
+    """Name of the device for a rank; plain "cuda" becomes one GPU of the node, in turn.
+
+    :param name: as for `choose_device`
+    :param local_rank: index of the rank among those of its node
+
+    >>> device_of_rank("cpu", local_rank=3)
+    'cpu'
     """
     if name != "cuda" or not torch.cuda.is_available():
         return name
@@ -43,7 +55,7 @@ def device_of_rank(name: str, local_rank: int) -> str:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that could be had on the device now."""
+    """Number of bytes that can be allocated on a device at present."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a line every few seconds in a log."""
+"""Progress of long work: a bar on a terminal, or a line every ten seconds in a log."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Counts steps towards a total; a context manager.
+    """Count of steps towards a total, shown on stderr while the context is open.
 
-    :param what: shown before the numbers
+    :param what: name of the work, shown before the numbers
     :param total: number of steps
-    :param done: steps finished before
-    :param with_rate: say how many there are per second; not where seconds themselves are counted
+    :param done: number of steps finished before
+    :param with_rate: whether to show steps per second; not useful where a step is a second
     """
 
     def __init__(self, what: str, total: int, done: int = 0, with_rate: bool = True) -> None:
@@ -46,13 +46,16 @@ class Progress:
         return self
 
     def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
 
     def advance(self, note: str = "", steps: int = 1) -> None:
-        """Count steps; the note is shown beside them."""
+        """Add steps to the count.
+
+        :param note: text shown next to the numbers
+        """
         self.done += steps
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, note=note)
@@ -66,7 +69,7 @@ class Progress:
             self.say(f"{self.what} {self.done}/{self.total}, {speed}{left:.0f} s left, {note}")
 
     def say(self, line: str) -> None:
-        """A line of its own."""
+        """Print a line above the bar, or among the lines of the log."""
         if self._bar is not None:
             self._bar.console.print(line)
         else:

@@ -1,4 +1,4 @@
-"""Where the time goes."""
+"""Time spent in named parts of the work."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Seconds by name. Measurements may be nested: what runs inside counts for the inner name only.
+    """Seconds by name, counted since the start or the last `reset`.
 
-    seconds: by name, since the start or the last `reset`.
+    Measurements may be nested; time inside an inner one counts for the inner name only.
+
+    >>> stopwatch = Stopwatch()
+    >>> with stopwatch.measure("network"):
+    ...     with stopwatch.measure("messages"):
+    ...         pass
+    >>> sorted(stopwatch.seconds)
+    ['messages', 'network']
     """
 
     def __init__(self) -> None:
@@ -20,7 +27,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
-        """Count the time of the body."""
+        """Add the time spent in the context to a name."""
         start = time.perf_counter()
         self._inner.append(0.0)
         try:
@@ -31,5 +38,5 @@ class Stopwatch:
             self._inner[-1] += elapsed
 
     def reset(self) -> None:
-        """Start from zero."""
+        """Forget all times."""
         self.seconds.clear()

@@ -1,4 +1,4 @@
-"""How far predictions are from labels, in units that people use."""
+"""Errors of predictions against labels, in the usual units."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from .units import EV_PER_CUBIC_ANGSTROM
 
 @dataclass
 class Comparison:
-    """One structure: pairs (predicted, label) of those quantities that have a label.
+    """Pairs (predicted, label) of one structure, for those quantities that have a label.
 
-    energy: eV; forces: (n_atoms, 3), eV/angstrom; stress: (3, 3), eV/angstrom^3; properties: totals
-    by name, in the units of their labels; volume: angstrom^3.
+    atoms: number of atoms; volume: angstrom^3; group: see `Frame`; energy: eV; forces: (n_atoms,
+    3), eV/angstrom; stress: (3, 3), eV/angstrom^3; properties: totals by name, in the units of
+    their labels.
     """
 
     atoms: int
@@ -34,9 +35,12 @@ def compare(
     virial: np.ndarray,
     properties: dict[str, np.ndarray],
 ) -> Comparison:
-    """
-    :param energy: predicted, eV; forces: (n_atoms, 3), eV/angstrom; virial: (3, 3), eV; properties:
-        totals by name
+    """Predictions for one frame beside its labels.
+
+    :param energy: predicted, eV
+    :param forces: (n_atoms, 3), eV/angstrom
+    :param virial: (3, 3), eV; minus the stress times the volume
+    :param properties: totals by name, (3,) or (3, 3)
     """
     labels = frame.labels
     stress = None
@@ -58,10 +62,11 @@ def compare(
 
 
 def deviations(comparisons: list[Comparison]) -> dict[str, np.ndarray]:
-    """Predicted minus label, (n,) each, by quantity and unit: ``energy_{}_meV_per_atom`` and so on,
-    where ``{}`` stands for the kind of mean.
+    """Predicted minus label, (n,) each, by quantity and unit.
+
+    Names are ``energy_{}_meV_per_atom`` and so on, where ``{}`` stands for the kind of mean.
     """
-    found = {}
+    found: dict[str, np.ndarray] = {}
 
     def add(name: str, parts: list[np.ndarray]) -> None:
         if parts:
@@ -71,11 +76,9 @@ def deviations(comparisons: list[Comparison]) -> dict[str, np.ndarray]:
     add("energy_{}_meV_per_atom", [1e3 * np.array(energies)] if energies else [])
     forces = [c.forces[0] - c.forces[1] for c in comparisons if c.forces is not None]
     add("force_{}_meV_per_angstrom", [1e3 * x for x in forces])
-    stressed = [c for c in comparisons if c.stress is not None]
-    stresses = [c.stress[0] - c.stress[1] for c in stressed]
-    add("stress_{}_GPa", [EV_PER_CUBIC_ANGSTROM * x for x in stresses])
-    shares = [1e3 * c.volume / c.atoms for c in stressed]
-    add("virial_{}_meV_per_atom", [s * x for s, x in zip(shares, stresses, strict=True)])
+    stresses = [(c, c.stress[0] - c.stress[1]) for c in comparisons if c.stress is not None]
+    add("stress_{}_GPa", [EV_PER_CUBIC_ANGSTROM * x for _, x in stresses])
+    add("virial_{}_meV_per_atom", [1e3 * c.volume / c.atoms * x for c, x in stresses])
     for name in sorted({name for c in comparisons for name in c.properties}):
         pairs = [c.properties[name] for c in comparisons if name in c.properties]
         add(name + "_{}", [predicted - label for predicted, label in pairs])
@@ -89,8 +92,12 @@ def energy_offset(comparisons: list[Comparison]) -> float:
 
 
 def summary(comparisons: list[Comparison], mean_absolute: bool = False) -> dict[str, float]:
-    """Root-mean-square errors by quantity and unit, for covariant outputs also the spread of the
-    labels; mean absolute errors too, if asked for.
+    """Root-mean-square errors by quantity and unit, such as ``force_rmse_meV_per_angstrom``.
+
+    ``NAME_spread``, a key of model files, is the standard deviation of the labels of a covariant
+    output.
+
+    :param mean_absolute: add mean absolute errors, such as ``force_mae_meV_per_angstrom``
     """
     errors = {}
     for name, values in deviations(comparisons).items():
@@ -104,7 +111,7 @@ def summary(comparisons: list[Comparison], mean_absolute: bool = False) -> dict[
 
 
 def by_group(comparisons: list[Comparison]) -> dict[str, list[Comparison]]:
-    """Sorted by name of the group."""
+    """Comparisons of each group, sorted by name of the group."""
     groups: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
         groups.setdefault(comparison.group, []).append(comparison)
@@ -112,7 +119,7 @@ def by_group(comparisons: list[Comparison]) -> dict[str, list[Comparison]]:
 
 
 def heading(name: str) -> str:
-    """``energy_rmse_meV_per_atom`` to ``energy, meV/atom``."""
+    """Heading of a column: ``energy, meV/atom`` for ``energy_rmse_meV_per_atom``."""
     quantity, _, unit = name.replace("_mae", "_rmse").partition("_rmse")
     unit = unit.strip("_").replace("_per_", "/").replace("angstrom", "Å")
     return f"{quantity}, {unit}" if unit else quantity

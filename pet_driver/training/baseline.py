@@ -1,4 +1,4 @@
-"""Energies per element that explain most of the total energies, and the scale of what is left."""
+"""Atomic baseline: energies per element fitted to the total energies, and scales of the labels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from .data import Frame
 def fit_baseline(
     frames: list[Frame], species: tuple[int, ...], predicted: np.ndarray | None = None
 ) -> list[float]:
-    """Energy per element that explains the total energies best, eV.
+    """Energies per element, eV, in the order of `species`, fitted to the total energies.
 
-    The least-squares solution of smallest norm, so that data of a single composition is no problem.
+    The least-squares solution of smallest norm, which exists for data of one composition too.
 
-    :param predicted: (n_frames,), energies that something else explains already, eV
+    :param predicted: (n_frames,), energies to subtract before, eV; None: zero
+    :return: zeros if no frame has an energy
     """
     known = np.array([frame.labels.energy is not None for frame in frames])
     if not known.any():
@@ -35,10 +36,11 @@ def fit_baseline(
 
 
 def force_scale(frames: list[Frame], baseline: list[float], species: tuple[int, ...]) -> float:
-    """Root-mean-square component of the forces; where there are none, the spread of the energies
-    about the baseline. eV (per angstrom).
+    """Root-mean-square component of the forces, eV/angstrom, used as the unit of the network.
 
-    :raises PetDriverError: if it is zero
+    Without forces it is the standard deviation of the energies from the baseline, eV.
+
+    :raises PetDriverError: if all forces are zero
     """
     forces = [f.labels.forces.ravel() for f in frames if f.labels.forces is not None]
     if forces:
@@ -49,17 +51,21 @@ def force_scale(frames: list[Frame], baseline: list[float], species: tuple[int, 
             )
         return scale
     table = dict(zip(species, baseline, strict=True))
-    left = [
+    residuals = [
         f.labels.energy - sum(table[int(z)] for z in f.system.numbers)
         for f in frames
         if f.labels.energy is not None
     ]
-    return float(np.std(left)) or 1.0 if left else 1.0
+    return float(np.std(residuals)) or 1.0 if residuals else 1.0
 
 
 def property_scales(frames: list[Frame], names: list[str]) -> dict[str, float]:
-    """Root-mean-square component of each covariant label over the square root of the number of
-    atoms: what an atom gives, if atoms give at random.
+    """Root-mean-square component of each covariant label, divided by the root of the atom count.
+
+    That is the contribution of one atom, if those of all atoms are independent.
+
+    :param names: of the covariant outputs
+    :return: by name, in the units of the labels; 1 where there are no labels or all are zero
     """
     scales = {}
     for name in names:
@@ -68,9 +74,8 @@ def property_scales(frames: list[Frame], names: list[str]) -> dict[str, float]:
             for f in frames
             if name in f.labels.properties
         ]
-        scales[name] = (
-            float(np.sqrt(np.mean(np.concatenate(shares) ** 2))) if shares else 0
-        ) or 1.0
+        scale = float(np.sqrt(np.mean(np.concatenate(shares) ** 2))) if shares else 0.0
+        scales[name] = scale or 1.0
     return scales
 
 

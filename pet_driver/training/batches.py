@@ -1,59 +1,58 @@
-"""Batches of labelled structures: environments and targets as tensors."""
+"""Batches of labelled structures: graphs and labels as tensors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..graph import Batch, ChargeAndSpin, Edges, find_edges, species_indices
+from ..graph import ChargeAndSpin, Edges, Graph, find_edges, graph_of_edges, species_indices
 from ..model import Hyperparameters
 from .data import Frame
 from .scales import Scales
+from .values import BatchValues, rotated_vectors
 
 _MOST_EDGES_KEPT = 30_000_000  # about 2 GB
 
 
-@dataclass
-class Target:
-    """Labels of a batch in units of the network, NaN where there is none.
+class Batches:
+    """Makes batches; the edges of a frame are found once, as positions never change.
 
-    energies: (n_structures,), without baseline; forces: (n_atoms, 3); virials: (n_structures, 3,
-    3); properties: (n_structures, 3) or (n_structures, 3, 3) by name.
+    :param scales: from units of the labels to those of the network
     """
 
-    energies: Tensor
-    forces: Tensor
-    virials: Tensor
-    properties: dict[str, Tensor]
-
-
-class Batches:
-    """Makes batches; the edges of a frame are found once, as positions never change."""
-
     def __init__(self, hyper: Hyperparameters, scales: Scales, device: torch.device) -> None:
-        self.cutoff, self.species = hyper.reach, hyper.species
+        self.cutoff, self.species = hyper.neighbor_cutoff, hyper.species
         self.scales, self.device = scales, device
-        self._charge_and_spin = ChargeAndSpin(hyper.largest_charge, hyper.largest_spin)
+        self._charge_and_spin = ChargeAndSpin(
+            hyper.foreign.largest_charge, hyper.foreign.largest_spin
+        )
         self._edges: dict[tuple[str, int], Edges] = {}
         self._kept = 0
 
     def make(
-        self, frames: list[Frame], rotations: np.ndarray | None = None
-    ) -> tuple[Batch, Target]:
+        self, frames: list[Frame], rotations: NDArray[np.float64] | None = None
+    ) -> tuple[Graph, BatchValues]:
+        """Graph and labels of some frames.
+
+        :param rotations: (n_frames, 3, 3), to rotate each structure and its labels by
         """
-        :param rotations: (n_frames, 3, 3), to turn each structure and its labels by
-        """
-        kinds = [species_indices(frame.system.numbers, self.species) for frame in frames]
-        batch = Batch.from_edges(kinds, [self._edges_of(frame) for frame in frames], self.device)
         systems = [frame.system for frame in frames]
-        batch.environments = self._charge_and_spin.filled(batch.environments, systems)
-        target = self._target(frames, kinds)
-        if rotations is not None:
-            _turn(batch, target, torch.as_tensor(rotations, device=self.device))
-        return batch, target
+        species = [species_indices(system.numbers, self.species) for system in systems]
+        graph = graph_of_edges(
+            species,
+            [self._edges_of(frame) for frame in frames],
+            self.device,
+            self._charge_and_spin.table(systems, self.device),
+        )
+        labels = self._labels(frames, species)
+        if rotations is None:
+            return graph, labels
+        matrices = torch.as_tensor(rotations, device=self.device)
+        of_edges = matrices[graph.structure[graph.edge_centre]]
+        graph = graph.with_vectors(rotated_vectors(of_edges, graph.vectors))
+        return graph, labels.rotated(matrices, graph.structure)
 
     def _edges_of(self, frame: Frame) -> Edges:
         key = (frame.source, frame.index)
@@ -65,12 +64,12 @@ class Batches:
             self._edges[key] = edges
         return edges
 
-    def _target(self, frames: list[Frame], kinds: list[np.ndarray]) -> Target:
+    def _labels(self, frames: list[Frame], species: list[NDArray[np.int64]]) -> BatchValues:
         scales = self.scales
         baseline = np.asarray(scales.baseline)
         energies = [
             np.nan if f.labels.energy is None else f.labels.energy - baseline[k].sum()
-            for f, k in zip(frames, kinds, strict=True)
+            for f, k in zip(frames, species, strict=True)
         ]
         none = np.full((3, 3), np.nan)
         virials = [none if f.labels.stress is None else -f.labels.stress * f.volume for f in frames]
@@ -79,39 +78,19 @@ class Batches:
             for f in frames
         ]
 
-        def tensor(values: np.ndarray, scale: float) -> Tensor:
+        def tensor(values: NDArray[np.float64], scale: float) -> Tensor:
             return torch.as_tensor(values / scale, dtype=torch.float64, device=self.device)
 
-        return Target(
+        def property_labels(name: str, rank: int) -> NDArray[np.float64]:
+            missing = np.full((3,) * rank, np.nan)
+            return np.array([f.labels.properties.get(name, missing) for f in frames])
+
+        return BatchValues(
             tensor(np.array(energies), scales.energy),
             tensor(np.concatenate(forces), scales.energy),
             tensor(np.array(virials), scales.energy),
             {
-                name: tensor(
-                    np.array(
-                        [
-                            f.labels.properties.get(name, np.full((3,) * rank, np.nan))
-                            for f in frames
-                        ]
-                    ),
-                    scales.properties[name],
-                )
+                name: tensor(property_labels(name, rank), scales.properties[name])
                 for name, rank in scales.ranks.items()
             },
         )
-
-
-def _turn(batch: Batch, target: Target, rotations: Tensor) -> None:
-    """Structures and labels turned, in place."""
-    batch.vectors = _times(rotations[batch.structure[batch.edge_centre]], batch.vectors)
-    target.forces = _times(rotations[batch.structure], target.forces)
-    target.virials = rotations @ target.virials @ rotations.transpose(1, 2)
-    for name, values in target.properties.items():
-        if values.dim() == 2:
-            target.properties[name] = _times(rotations, values)
-        else:
-            target.properties[name] = rotations @ values @ rotations.transpose(1, 2)
-
-
-def _times(matrices: Tensor, vectors: Tensor) -> Tensor:
-    return (matrices @ vectors[..., None]).squeeze(-1)

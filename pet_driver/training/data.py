@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +14,15 @@ from ..errors import PetDriverError
 from ..graph import System, check_structure
 from . import units
 from .labels import Labels, read_labels
-from .options import DataOptions, TrainingOptions
+from .options import DataOptions
 
 
 @dataclass
 class Frame:
-    """One labelled structure; index: position in its file; source: name of that file; group: what
-    it is counted with in tables of errors.
+    """One labelled structure.
+
+    index: position in its file; source: name of that file; group: name of the group that it belongs
+    to in tables of errors.
     """
 
     system: System
@@ -30,22 +33,27 @@ class Frame:
 
     @property
     def volume(self) -> float:
-        """angstrom^3"""
+        """Volume of the cell, angstrom^3; zero without one."""
         return float(abs(np.linalg.det(self.system.cell)))
 
 
 @dataclass
 class Split:
-    """Frames for fitting, for watching the fit, and held out from both."""
+    """Frames to fit, frames to watch the fit with, and frames held out from both."""
 
     training: list[Frame]
     validation: list[Frame]
     test: list[Frame]
 
-    def indices(self) -> dict[str, list[int] | dict[str, list[int]]]:
+    @property
+    def frames(self) -> list[Frame]:
+        """Frames of all parts."""
+        return [*self.training, *self.validation, *self.test]
+
+    def indices(self) -> dict[str, list[int]] | dict[str, dict[str, list[int]]]:
         """Positions in the data file of the frames of each part; with several files, by file."""
-        parts = {name: getattr(self, name) for name in ("training", "validation", "test")}
-        if len({frame.source for part in parts.values() for frame in part}) <= 1:
+        parts = {"training": self.training, "validation": self.validation, "test": self.test}
+        if len({frame.source for frame in self.frames}) <= 1:
             return {name: [frame.index for frame in part] for name, part in parts.items()}
         found: dict[str, dict[str, list[int]]] = {}
         for name, part in parts.items():
@@ -56,9 +64,9 @@ class Split:
 
 
 def read_split(folder: Path, options: DataOptions, ranks: dict[str, int] | None = None) -> Split:
-    """Frames of all files that the options name, and who serves for what.
+    """Frames of all files that the options name, divided into training, validation and test.
 
-    :param ranks: of the covariant outputs of the model
+    :param ranks: numbers of indices of the covariant outputs of the model, by name
     :raises PetDriverError: see `read_frames` and `split_frames`
     """
 
@@ -66,22 +74,29 @@ def read_split(folder: Path, options: DataOptions, ranks: dict[str, int] | None 
         listed = (names,) if isinstance(names, str) else names
         return [frame for x in listed for frame in read_frames(folder / x, options, ranks)]
 
-    counts = [0 if isinstance(x, str | tuple) else x for x in (options.validation, options.test)]
-    split = split_frames(read(options.file), *counts, options.seed, options.never_held_out)
-    if isinstance(options.validation, str | tuple):
-        split.validation = read(options.validation)
-    if isinstance(options.test, str | tuple):
-        split.test = read(options.test)
+    validation, test = options.validation, options.test
+    split = split_frames(
+        read(options.file),
+        validation if isinstance(validation, int) else 0,
+        test if isinstance(test, int) else 0,
+        options.seed,
+        options.never_held_out,
+    )
+    if not isinstance(validation, int):
+        split.validation = read(validation)
+    if not isinstance(test, int):
+        split.test = read(test)
     return split
 
 
 def read_frames(
     path: Path, options: DataOptions, ranks: dict[str, int] | None = None
 ) -> list[Frame]:
-    """
-    :param ranks: of the covariant outputs of the model
+    """Labelled structures of one file.
+
+    :param ranks: numbers of indices of the covariant outputs of the model, by name
     :raises PetDriverError: if the file is missing, is not extxyz or holds no frame, a frame is not
-        a structure, or lacks a label that it may not lack
+        a structure, or lacks a label that it must have
     """
     try:
         structures = ase.io.read(path, index=":", format="extxyz")
@@ -89,7 +104,7 @@ def read_frames(
         raise PetDriverError(
             f"there is no data file {path}; correct data.file or give --data-folder"
         ) from error
-    except Exception as error:  # ASE's readers raise anything
+    except Exception as error:  # ASE raises errors of any kind for a damaged file
         raise PetDriverError(
             f"the data file {path} cannot be read: {' '.join(str(error).split())}; give extxyz"
         ) from error
@@ -104,21 +119,18 @@ def _frame(
 ) -> Frame:
     unit = units.length_unit(options.length_unit)
     if unit != 1.0:
-        atoms.set_cell(atoms.cell.array * unit)
+        atoms.cell[:] = atoms.cell.array * unit
         atoms.positions *= unit
     system = System.from_atoms(atoms)
     try:
         check_structure(system)
     except PetDriverError as error:
         raise PetDriverError(f"frame {index} of the data: {error}") from error
+    labels = read_labels(atoms, options, ranks, index)
     group = atoms.info.get(options.group_key) if options.group_key else None
-    return Frame(
-        system,
-        read_labels(atoms, options, ranks, index),
-        index,
-        source,
-        atoms.get_chemical_formula() if group is None else str(group),
-    )
+    if group is None:
+        group = atoms.get_chemical_formula()
+    return Frame(system, labels, index, source, str(group))
 
 
 def split_frames(
@@ -126,14 +138,14 @@ def split_frames(
 ) -> Split:
     """Random split; the same seed gives the same split.
 
-    :param never_held_out: positions of frames that go to training wherever they were drawn
+    :param validation: number of frames; test: likewise
+    :param never_held_out: positions of frames that stay in training even if drawn
     :raises PetDriverError: if no frame would be left for training, or there is no such position
     """
     if never_held_out and max(never_held_out) >= len(frames):
         raise PetDriverError(
             f"data.never_held_out names frame {max(never_held_out)} of {len(frames)}; give "
-            "positions "
-            f"from 0 to {len(frames) - 1}"
+            f"positions from 0 to {len(frames) - 1}"
         )
     held = validation + test
     if held >= len(frames):
@@ -143,26 +155,17 @@ def split_frames(
         )
     order = np.random.default_rng(seed).permutation(len(frames))
     parts = np.split(order, [test, held])
-    drawn = [[i for i in part if i not in never_held_out] for part in parts]
+    drawn = [[int(i) for i in part if i not in never_held_out] for part in parts]
     chosen = ([*drawn[2], *set(never_held_out)], drawn[1], drawn[0])
-    return Split(*([frames[i] for i in sorted(part)] for part in chosen))
+    training, watched, held_out = ([frames[i] for i in sorted(part)] for part in chosen)
+    return Split(training, watched, held_out)
 
 
-def species_of(frames: list[Frame]) -> tuple[int, ...]:
+def species_of(frames: Sequence[Frame]) -> tuple[int, ...]:
     """Atomic numbers that occur, ascending."""
     return tuple(sorted({int(z) for frame in frames for z in frame.system.numbers}))
 
 
-def origin_of_data(options: TrainingOptions, split: Split) -> dict:
-    """Lines of a model card: files and frames, and the model that the weights come from."""
-    files = options.data.file
-    names = [files] if isinstance(files, str) else list(files)
-    found: dict = {
-        "data": {
-            "file": ", ".join(Path(name).name for name in names),
-            "indices": split.indices(),
-        }
-    }
-    if options.fit.start_from is not None:
-        found["started_from"] = Path(options.fit.start_from).name
-    return found
+def thinned(frames: list[Frame], count: int) -> list[Frame]:
+    """About `count` frames, evenly chosen: every n-th."""
+    return frames[:: max(len(frames) // count, 1)]

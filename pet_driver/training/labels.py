@@ -1,44 +1,48 @@
-"""What a frame of a data file says of itself, found under the user's keys, in eV and angstrom."""
+"""Labels of a frame of a data file, converted to eV and angstrom."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from ase import Atoms
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from ..errors import PetDriverError
 from . import units
 from .options import DataOptions
 
+_VOIGT = [[0, 5, 4], [5, 1, 3], [4, 3, 2]]
+
 
 @dataclass
 class Labels:
-    """energy: eV; forces: (n_atoms, 3), eV/angstrom; stress: (3, 3), eV/angstrom^3, positive under
-    tension; properties: (3,) or (3, 3) by name, in the units of the file. None where there is no
-    label.
+    """Reference values of one frame; None where there is no label.
+
+    energy: eV; forces: (n_atoms, 3), eV/angstrom; stress: (3, 3), eV/angstrom^3, positive under
+    tension; properties: (3,) or (3, 3) by name, in the units of the file.
     """
 
     energy: float | None
-    forces: np.ndarray | None
-    stress: np.ndarray | None = None
-    properties: dict[str, np.ndarray] = field(default_factory=dict)
+    forces: npt.NDArray[np.float64] | None
+    stress: npt.NDArray[np.float64] | None = None
+    properties: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
 def read_labels(
     atoms: Atoms, options: DataOptions, ranks: dict[str, int], index: int | str
 ) -> Labels:
-    """
+    """Labels of a structure, found under the keys of the options.
+
     :param atoms: with positions in angstrom
-    :param ranks: of the covariant outputs that are wanted
-    :param index: what the frame is called in messages
-    :raises PetDriverError: if a label is missing that the frame may not lack, or is not what it
-        should be
+    :param ranks: numbers of indices of the covariant outputs of the model, by name
+    :param index: name of the frame in messages
+    :raises PetDriverError: if a label that frames must have is missing, or a label has a wrong
+        shape, is not a number or not finite
     """
     energy_unit = units.energy_unit(options.energy_unit)
-    length_unit = units.length_unit(options.length_unit)
-    forces_unit = energy_unit / length_unit
+    forces_unit = energy_unit / units.length_unit(options.length_unit)
     if options.forces_unit is not None:
         forces_unit = units.forces_unit(options.forces_unit)
     energy = _numbers(atoms, options.energy_key, "energy", options, index, [()])
@@ -46,20 +50,20 @@ def read_labels(
     properties = {}
     for name, key in options.property_keys.items():
         shape = (3,) * ranks[name]
-        value = _numbers(atoms, key, name, options, index, [shape, (1, *shape), (3 ** len(shape),)])
+        shapes = [shape, (1, *shape), (3 ** len(shape),)]
+        value = _numbers(atoms, key, name, options, index, shapes)
         if value is not None:
             properties[name] = value.reshape(shape)
     return Labels(
         None if energy is None else float(energy) * energy_unit,
         None if forces is None else forces * forces_unit,
-        _stress(atoms, options, energy_unit, length_unit, index),
+        _stress(atoms, options, index),
         properties,
     )
 
 
-def _stress(
-    atoms: Atoms, options: DataOptions, energy_unit: float, length_unit: float, index: int | str
-) -> np.ndarray | None:
+def _stress(atoms: Atoms, options: DataOptions, index: int | str) -> npt.NDArray[np.float64] | None:
+    """Stress tensor, (3, 3), eV/angstrom^3, positive under tension."""
     if options.stress_key is None:
         return None
     value = _numbers(atoms, options.stress_key, "stress", options, index, [(3, 3), (9,), (6,)])
@@ -70,14 +74,14 @@ def _stress(
             f"frame {index} has a stress but is not periodic in all directions; set pbc, or drop "
             "data.stress_key"
         )
-    tensor = voigt_6_to_full_3x3_stress(value) if value.shape == (6,) else value.reshape(3, 3)
+    tensor = value[_VOIGT] if value.shape == (6,) else value.reshape(3, 3)
     tensor = 0.5 * options.stress_sign * (tensor + tensor.T)
+    unit = units.energy_unit(options.energy_unit)
     if options.stress_kind == "virial":
-        unit = (
-            energy_unit if options.stress_unit is None else units.energy_unit(options.stress_unit)
-        )
-        return -tensor * unit / atoms.get_volume()
-    unit = energy_unit / length_unit**3
+        if options.stress_unit is not None:
+            unit = units.energy_unit(options.stress_unit)
+        return -tensor * unit / float(atoms.cell.volume)
+    unit /= units.length_unit(options.length_unit) ** 3
     if options.stress_unit is not None:
         unit = units.stress_unit(options.stress_unit)
     return tensor * unit
@@ -90,11 +94,9 @@ def _numbers(
     options: DataOptions,
     index: int | str,
     shapes: list[tuple[int, ...]],
-) -> np.ndarray | None:
-    # ASE moves keys that it knows, such as "energy", from the file into a calculator.
-    known = {**atoms.info, **atoms.arrays}
-    if atoms.calc is not None:
-        known.update(atoms.calc.results)
+) -> npt.NDArray[np.float64] | None:
+    """Values found under a key, of one of the shapes; None if the frame may lack the label."""
+    known = _values_by_key(atoms)
     if key not in known:
         if label in options.may_lack:
             return None
@@ -117,6 +119,14 @@ def _numbers(
     if not np.isfinite(values).all():
         raise PetDriverError(
             f"frame {index} has {values[~np.isfinite(values)].flat[0]} in {key!r}; "
-            "correct it or take the frame out"
+            "correct it or remove the frame"
         )
     return values
+
+
+def _values_by_key(atoms: Atoms) -> dict[str, Any]:
+    # ASE moves keys that it knows, such as "energy", from the file into a calculator.
+    known = {**atoms.info, **atoms.arrays}
+    if atoms.calc is not None:
+        known.update(atoms.calc.results)
+    return known

@@ -1,12 +1,16 @@
-"""What a training leaves to read: a table on the terminal, CSV, TensorBoard."""
+"""Log of a training: a table on the terminal, CSV, TensorBoard."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..runtime.progress import Progress
 from .accuracy import heading
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 _WIDTH = 19
 
@@ -20,31 +24,26 @@ class Log:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "log.csv"
         self._headed = False
-        self._writer = None
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(folder / "tensorboard"))
-        except ImportError:
-            pass  # an optional extra; `missing` says so
+        self._writer = _tensorboard(folder)
 
     @property
     def missing(self) -> str | None:
-        """What could be installed for more."""
+        """Advice on an optional package that is not installed; None: all are."""
         if self._writer is not None:
             return None
         return "no TensorBoard log: pip install tensorboard to have one; log.csv has the numbers"
 
     def keep_until(self, step: int) -> None:
-        """Forget rows later than a step: a training that was killed goes on from its last state."""
+        """Remove rows later than a step: a training that was killed resumes from its last state."""
         rows = [row for row in read_log(self.path) if row["step"] <= step]
         self.path.unlink(missing_ok=True)
         for row in rows:
             self._append({**row, "step": int(row["step"])})
 
     def write(self, row: dict[str, float], progress: Progress) -> None:
-        """
-        :param row: step, hours, epoch, rate, loss, then errors by name
+        """Append a row to ``log.csv`` and TensorBoard, and print its errors.
+
+        :param row: step, epoch, hours, rate, loss, then errors by name
         """
         self._append(row)
         errors = {k: v for k, v in row.items() if "rmse" in k}
@@ -68,6 +67,15 @@ class Log:
             if new:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def _tensorboard(folder: Path) -> SummaryWriter | None:
+    """A writer of TensorBoard's files; None if TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

@@ -9,15 +9,15 @@ import torch
 from ..errors import PetDriverError
 from .options import FitOptions
 
-_NOT_HIDDEN = ("embedder",)  # lookups of elements, and what the coordinates enter through
+_NOT_HIDDEN = ("embedder",)  # embeddings of elements and coordinates
 
 
 class Optimizer:
-    """What changes the weights.
+    """One or two optimizers of torch that change the weights together.
 
     Muon (Jordan et al., kellerjordan.github.io/posts/muon) makes the steps of a matrix orthogonal,
     here with a length like AdamW's (arXiv 2502.16982), so that both take the same learning rate. It
-    is made for matrices from one hidden layer to another; all else is AdamW's.
+    is meant for matrices between hidden layers; AdamW changes all other weights.
 
     :raises PetDriverError: if this torch has no Muon
     """
@@ -28,7 +28,9 @@ class Optimizer:
         named = dict(network.named_parameters())
         hidden = [p for name, p in named.items() if _is_hidden(name, p)]
         if fit.optimizer == "adamw":
-            self.parts = [torch.optim.AdamW(named.values(), lr=self.rate, weight_decay=decay)]
+            self.parts: list[torch.optim.Optimizer] = [
+                torch.optim.AdamW(named.values(), lr=self.rate, weight_decay=decay)
+            ]
             return
         if not hasattr(torch.optim, "Muon"):
             raise PetDriverError(
@@ -44,14 +46,14 @@ class Optimizer:
         ]
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Remove the gradients of all weights."""
         for part in self.parts:
             part.zero_grad(set_to_none=True)
 
     def step(self, share: float) -> None:
         """Change the weights.
 
-        :param share: of the learning rate of the options
+        :param share: factor of the learning rate of the options
         """
         for part in self.parts:
             for group in part.param_groups:
@@ -59,12 +61,13 @@ class Optimizer:
             part.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` takes."""
+        """State of all parts, for `load_state_dict`."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """
-        :raises ValueError: if the state is that of other weights or of another optimizer
+        """Continue from the state of another optimizer of the same kind.
+
+        :raises ValueError: if the state is that of other weights or of another kind of optimizer
         """
         for part, found in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(found)

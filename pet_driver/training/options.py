@@ -1,4 +1,4 @@
-"""Options of a training run; `options_file` reads and checks them."""
+"""Options of a training; `options_file` reads and checks them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ def _choice(default: str, *others: str) -> Any:  # noqa: ANN401 (what `field` re
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Where the structures are, what their labels are called and how they are split.
+    """Data files, keys and units of the labels, and the split.
 
     ``file``: one extxyz file or a list of them, relative to the options file or to the folder given
     on the command line. ``validation`` and ``test``: numbers of frames, drawn with ``seed``, or
-    files of their own; ``never_held_out``: positions of frames (from 0, all files counted through)
-    that are trained on even if drawn, such as the only one with some kind of molecule. Labels are
+    files of their own; ``never_held_out``: positions of frames (from 0, counted through all files)
+    that stay in training even if drawn, such as the only one with some kind of molecule. Labels are
     found under the keys; ``stress_key`` and ``property_keys`` (name of a covariant output of the
-    model: key) only where there are such labels. ``may_lack`` names labels that some frames do
-    without: energy, forces, stress, or a covariant output.
+    model: key) are given only if there are such labels. ``may_lack`` names labels that not all
+    frames have: energy, forces, stress, or a covariant output.
 
-    Units: ``forces_unit`` and ``stress_unit`` follow from the energy and the length where not
-    given. A stress is positive under tension (ASE, eV/angstrom^3); ``stress_kind: virial`` means
-    -stress times volume, an energy; ``stress_sign: -1`` turns either around. ``property_units`` are
-    written into the model file. ``group_key`` names what groups frames in tables of errors; without
-    it they are grouped by composition.
+    Units: ``forces_unit`` and ``stress_unit`` follow from the units of energy and length if they
+    are not given. A stress is positive under tension (ASE, eV/angstrom^3); ``stress_kind: virial``
+    means -stress times volume, an energy; ``stress_sign: -1`` reverses either sign.
+    ``property_units`` are written into the model file. ``group_key``: key of the name by which
+    frames are grouped in tables of errors; without it they are grouped by composition.
     """
 
     file: str | tuple[str, ...]
@@ -51,25 +51,29 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How the weights are found.
+    """Loss, schedule, optimizer and starting point.
 
     The learning rate rises over ``warmup_steps`` and then falls along a cosine to zero at
-    ``steps``; with ``schedule: time`` at ``max_time`` (seconds), should that come first. Up to the
-    share ``sampled_share`` of the way, one frame per centre and layer is drawn; after that all
-    frames are averaged.
+    ``steps``, or with ``schedule: time`` at ``max_time`` (seconds) if that comes first. During the
+    first part of the training, its share ``sampled_share``, one frame per centre and layer is
+    drawn; after that, all frames are averaged.
 
-    Weights multiply squared errors in units of the root-mean-square force: energies per atom,
-    force components, virials per atom, covariant outputs in units of their own spread. The weight
-    of the energies grows as the way done to the power ``energy_ramp``; from the share ``1 -
-    final_share`` on it is ``final_energy_weight``. Huber's deltas are in eV/atom, eV/angstrom and
-    eV/atom; ``huber_delta`` is that of the forces.
+    Weights multiply squared errors in units of the root-mean-square force: of energies per atom,
+    force components, virials per atom, and of covariant outputs in units of their root-mean-square
+    label. ``energy_variance_weight`` and ``message_variance_weight`` multiply the variances over
+    the frames of an atom (in scope "layer", where all frames are averaged), so that forces change
+    little where one frame replaces another. The weight of the energies is proportional to the share
+    of the training that is done, to the power ``energy_ramp``; in the last ``final_share`` of the
+    training it is ``final_energy_weight``. Huber's deltas are in eV/atom, eV/angstrom and eV/atom;
+    ``huber_delta`` is that of the forces.
 
-    ``batch_size`` counts structures; ``batch_atoms`` closes a batch at so many atoms instead.
-    ``rotate`` turns structures at random, which plain PET needs (None: where the scope is "none").
-    ``precision: bfloat16`` runs the network under autocast. ``optimizer``: Muon for the matrices
-    between hidden layers, AdamW for all else; or AdamW for all. ``patience``: stop after so many
-    validations without a better one. ``start_from``: begin with the weights of a model file or of a
-    shipped model; ``baseline: keep`` takes its energies per element too, and leaves them.
+    ``batch_size``: number of structures; ``batch_atoms``: largest number of atoms instead.
+    ``rotate``: rotate structures at random, which plain PET needs (None: if the scope is "none").
+    ``precision: bfloat16`` runs the network under autocast. ``optimizer: muon`` uses Muon for the
+    matrices between hidden layers and AdamW for all other weights. ``patience``: stop after so many
+    validations without a lower error. ``start_from``: path of a model file or name of a shipped
+    model whose weights are the first ones; ``baseline: keep`` keeps its energies per element,
+    instead of fitting them to the new data.
     """
 
     steps: int = 10_000
@@ -93,8 +97,8 @@ class FitOptions:
     energy_delta: float = 0.02
     huber_delta: float = 1.0
     stress_delta: float = 0.1
-    energy_spread_weight: float = 0.0
-    message_spread_weight: float = 0.0
+    energy_variance_weight: float = 0.0
+    message_variance_weight: float = 0.0
     clip_norm: float = 10.0
     ema_decay: float = 0.998
     sampled_share: float = 0.8
@@ -111,7 +115,7 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Everything in an options file."""
+    """Content of an options file; model: hyperparameters by name, card: lines of the model card."""
 
     name: str
     data: DataOptions

@@ -1,4 +1,4 @@
-"""Reading an options file: YAML, checked before anything runs."""
+"""Options file of a training: YAML, checked before anything runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import yaml
 
 from ..errors import PetDriverError
 from ..frames import FrameConstants
-from ..model import Hyperparameters
+from ..frames.constants import attribute_names
+from ..model import Hyperparameters, flat_fields
 from . import units
 from .options import DataOptions, FitOptions, TrainingOptions
 
@@ -29,12 +30,20 @@ _MAY_BE_ZERO = {
 }
 _FILES = {"file", "validation", "test", "may_lack"}
 _NAMES = {"property_keys", "property_units"}
+# Former names of options, which files may still use.
+_FORMER_NAMES = {
+    "fit": {
+        "energy_spread_weight": "energy_variance_weight",
+        "message_spread_weight": "message_variance_weight",
+    }
+}
 
 
 def read_options(path: Path) -> TrainingOptions:
-    """
-    :raises PetDriverError: if the file is missing, is not YAML, or has an unknown key or a value of
-        the wrong kind
+    """Options in a YAML file.
+
+    :raises PetDriverError: if the file is missing or is not YAML, or has an unknown key or a value
+        of the wrong type
     """
     content = _content(path)
     _check_keys(content, {f.name for f in dataclasses.fields(TrainingOptions)}, str(path))
@@ -42,10 +51,14 @@ def read_options(path: Path) -> TrainingOptions:
         if key not in content:
             raise PetDriverError(f"{path} has no {key!r}; add it")
     model = _mapping(content.get("model") or {}, "model")
-    _check_keys(model, {f.name for f in dataclasses.fields(Hyperparameters)} - {"species"}, "model")
+    _check_keys(model, set(flat_fields()) - {"species"}, "model")
     model = _converted(Hyperparameters, model, "model")
     if "frames" in model:
         frames = _mapping(model["frames"], "frames")
+        try:
+            frames = attribute_names(frames)
+        except ValueError as error:
+            raise PetDriverError(f"the section frames is not valid: {error}") from error
         _check_keys(frames, {f.name for f in dataclasses.fields(FrameConstants)}, "frames")
         model["frames"] = _converted(FrameConstants, frames, "frames")
     options = TrainingOptions(
@@ -79,11 +92,24 @@ def _content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _section(kind: type[_Options], values: dict[str, Any], name: str) -> _Options:
-    _check_keys(_mapping(values, name), {f.name for f in dataclasses.fields(kind)}, name)
-    if kind is DataOptions and not isinstance(values.get("file"), str | list):
+def _section(options_class: type[_Options], content: object, name: str) -> _Options:
+    """Options of one section; those that are not given have their defaults."""
+    values = _renamed(_mapping(content, name), name)
+    _check_keys(values, {f.name for f in dataclasses.fields(options_class)}, name)
+    if options_class is DataOptions and not isinstance(values.get("file"), str | list):
         raise PetDriverError("data has no 'file'; name the file with the training structures")
-    return kind(**_converted(kind, values, name))
+    return options_class(**_converted(options_class, values, name))
+
+
+def _renamed(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Values of a section with present names of options instead of former ones."""
+    names = _FORMER_NAMES.get(name, {})
+    for former, present in names.items():
+        if former in values and present in values:
+            raise PetDriverError(
+                f"{name}.{former} is a former name of {name}.{present}; give the latter alone"
+            )
+    return {names.get(key, key): value for key, value in values.items()}
 
 
 def _mapping(values: object, name: str) -> dict[str, Any]:
@@ -92,13 +118,19 @@ def _mapping(values: object, name: str) -> dict[str, Any]:
     return values
 
 
-def _converted(kind: type, values: dict[str, Any], name: str) -> dict[str, Any]:
-    """Values of the kinds of the defaults, none of them negative or infinite."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}
+def _converted(options_class: type, values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Values of the types of the fields, none of them negative or infinite."""
+    listed = {f.name: f for f in dataclasses.fields(options_class)}
+    fields = flat_fields() if options_class is Hyperparameters else listed
     return {key: _value(fields[key], value, f"{name}.{key}") for key, value in values.items()}
 
 
-def _value(field: dataclasses.Field, value: object, name: str) -> object:
+def _value(field: dataclasses.Field[Any], value: object, name: str) -> object:
+    """A value as the field needs it.
+
+    :param name: of the option in messages
+    :raises PetDriverError: if the value has the wrong type or is out of range
+    """
     if value is None and "None" in str(field.type):
         return None
     if "choices" in field.metadata:
@@ -110,49 +142,69 @@ def _value(field: dataclasses.Field, value: object, name: str) -> object:
     if field.name == "never_held_out":
         return _positions(value, name)
     if field.name in _NAMES:
-        if not isinstance(value, dict) or not all(isinstance(x, str) for x in value.values()):
-            raise PetDriverError(f"{name} is {value!r}; write lines of output: text there")
-        return {str(k): v for k, v in value.items()}
+        return _names(value, name)
     if field.name == "stress_sign":
         return _chosen(value, (1, -1), name)
-    kind = str(field.type)
-    if kind.startswith("bool"):
+    return _simple(str(field.type), value, name, int(field.name not in _MAY_BE_ZERO))
+
+
+def _simple(annotation: str, value: object, name: str, least: int) -> object:
+    """A truth value, text or number.
+
+    :param annotation: of the field
+    :param least: smallest whole number that is allowed
+    """
+    if annotation.startswith("bool"):
         return _chosen(value, (True, False), name)
-    if kind.startswith("str"):
+    if annotation.startswith("str"):
         if not isinstance(value, str):
             raise PetDriverError(f"{name} is {value!r}; it must be text")
         return value
-    if kind.startswith("float"):
-        try:
-            value = float(value)  # YAML reads 1e-3 as a string
-        except (TypeError, ValueError) as error:
-            raise PetDriverError(f"{name} is {value!r}; it must be a number") from error
-        return _at_least(0, value, name)
-    if kind.startswith("int"):
+    if annotation.startswith("float"):
+        return _at_least(0, _number(value, name), name)
+    if annotation.startswith("int"):
         if not isinstance(value, int) or isinstance(value, bool):
             raise PetDriverError(f"{name} is {value!r}; it must be a whole number")
-        return _at_least(int(field.name not in _MAY_BE_ZERO), value, name)
+        return _at_least(least, value, name)
     return value
 
 
-def _chosen(value: object, choices: tuple, name: str) -> object:
+def _number(value: object, name: str) -> float:
+    try:
+        if isinstance(value, str | int | float):
+            return float(value)  # YAML reads 1e-3 as a string
+    except ValueError:
+        reason = "it must be a number"
+    else:
+        reason = "it must be one number"
+    raise PetDriverError(f"{name} is {value!r}; {reason}")
+
+
+def _names(value: object, name: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(x, str) for x in value.values()):
+        raise PetDriverError(f"{name} is {value!r}; write lines of output: text there")
+    return {str(k): v for k, v in value.items()}
+
+
+def _chosen(value: object, choices: tuple[object, ...], name: str) -> object:
     if value not in choices:
         listed = ", ".join(str(x) for x in choices)
         raise PetDriverError(f"{name} is {value!r}; it must be one of {listed}")
     return value
 
 
-def _texts(value: str | list, name: str) -> str | tuple[str, ...]:
+def _texts(value: str | list[object], name: str) -> str | tuple[str, ...]:
     if isinstance(value, str):
         return value
-    if not value or not all(isinstance(x, str) for x in value):
+    texts = tuple(x for x in value if isinstance(x, str))
+    if not value or len(texts) < len(value):
         raise PetDriverError(f"{name} is {value!r}; it must be a list of texts")
-    return tuple(value)
+    return texts
 
 
 def _positions(value: object, name: str) -> tuple[int, ...]:
     listed = value if isinstance(value, list) else [value]
-    if not all(isinstance(x, int) and not isinstance(x, bool) and x >= 0 for x in listed):
+    if not all(type(x) is int and x >= 0 for x in listed):
         raise PetDriverError(
             f"{name} is {value!r}; it must be a list of positions of frames, from 0"
         )
@@ -166,7 +218,10 @@ def _at_least(least: int, value: float, name: str) -> float:
 
 
 def _check_together(options: TrainingOptions) -> None:
-    """What no option shows alone."""
+    """Check units and combinations of options.
+
+    :raises PetDriverError: if a unit is unknown, or options contradict each other
+    """
     data, fit = options.data, options.fit
     units.energy_unit(data.energy_unit)
     units.length_unit(data.length_unit)
@@ -174,13 +229,6 @@ def _check_together(options: TrainingOptions) -> None:
         units.forces_unit(data.forces_unit)
     if data.stress_unit is not None:
         units.stress_unit(data.stress_unit)
-    outputs = dict(options.model.get("properties") or {})
-    for name in data.property_keys:
-        if name not in outputs and fit.start_from is None:
-            raise PetDriverError(
-                f"data.property_keys names {name!r}, which the model has not; add it to "
-                "model.properties with its rank, 1 for a vector"
-            )
     labels = {"energy", "forces", "stress", *data.property_keys}
     for name in data.may_lack:
         if name not in labels:
@@ -196,6 +244,7 @@ def _check_together(options: TrainingOptions) -> None:
 def _check_keys(values: dict[str, Any], known: set[str], where: str) -> None:
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+            alike = difflib.get_close_matches(str(key), known, n=1)
+            listed = f"known are {', '.join(sorted(known))}"
+            hint = f"did you mean {alike[0]!r}?" if alike else listed
             raise PetDriverError(f"unknown option {key!r} in {where}; {hint}")

@@ -1,16 +1,29 @@
-"""The order in which structures are shown: shuffled epochs, cut into batches."""
+"""Order of the training structures: shuffled epochs, cut into batches."""
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor
+
+
+class OrderState(TypedDict):
+    """State of an order.
+
+    shuffle: of the random number generator; queue: batches left of this epoch.
+    """
+
+    shuffle: Tensor
+    queue: list[list[int]]
 
 
 class Order:
     """Endless batches of positions in a list of structures; the same for the same seed.
 
     :param sizes: numbers of atoms of the structures
-    :param count, atoms: what a batch holds, see `grouped`
+    :param count: size of a batch in structures; atoms: in atoms, see `grouped`
+    :param seed: of the shuffling
     """
 
     def __init__(self, sizes: list[int], count: int, atoms: int | None, seed: int) -> None:
@@ -19,21 +32,21 @@ class Order:
         self._queue: list[list[int]] = []
 
     def next(self) -> list[int]:
-        """Positions of the next batch."""
+        """Positions of the structures of the next batch."""
         if not self._queue:
             order = torch.randperm(len(self.sizes), generator=self._shuffle).tolist()
             batches = grouped([self.sizes[i] for i in order], self.count, self.atoms)
             self._queue = [[order[k] for k in batch] for batch in batches]
         return self._queue.pop(0)
 
-    def state(self) -> dict[str, Tensor | list[list[int]]]:
-        """What `restore` needs."""
+    def state(self) -> OrderState:
+        """State for `restore`."""
         return {"shuffle": self._shuffle.get_state(), "queue": list(self._queue)}
 
-    def restore(self, state: dict[str, Tensor | list[list[int]]]) -> None:
-        """Go on where another order stood.
+    def restore(self, state: OrderState) -> None:
+        """Continue from the state of another order.
 
-        An epoch with structures that are no longer there ends.
+        If structures of its epoch no longer exist, a new epoch begins.
         """
         self._shuffle.set_state(state["shuffle"].cpu())
         fits = all(i < len(self.sizes) for batch in state["queue"] for i in batch)
@@ -41,11 +54,11 @@ class Order:
 
 
 def grouped(sizes: list[int], count: int, atoms: int | None) -> list[list[int]]:
-    """Positions in a list of structures, batch by batch.
+    """Batches of positions in a list of structures.
 
-    :param sizes: numbers of atoms
+    :param sizes: numbers of atoms of the structures
     :param count: structures in a batch, where `atoms` is None
-    :param atoms: a batch is closed when another structure would take it beyond so many atoms
+    :param atoms: most atoms of a batch of more than one structure
     """
     batches: list[list[int]] = []
     held = 0

@@ -1,4 +1,4 @@
-"""Learning curves and parity plots."""
+"""Plots: learning curves and parity plots."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 _MOST_POINTS = 20_000
 
+Pair = tuple[np.ndarray, np.ndarray]
+
 
 def can_draw() -> bool:
-    """Whether matplotlib is installed."""
+    """Whether matplotlib is installed; if so, it is set to draw into files."""
     try:
         import matplotlib
     except ImportError:
@@ -27,9 +29,9 @@ def can_draw() -> bool:
 
 
 def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
-    """Errors of the validation frames against the step.
+    """Plot the loss and the errors of the validation frames against the step.
 
-    :param rows: of ``log.csv``
+    :param rows: of ``log.csv``, at least one
     """
     import matplotlib.pyplot as plt
 
@@ -46,19 +48,20 @@ def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
 
 
 def draw_parity(parts: dict[str, list[Comparison]], path: Path) -> None:
-    """Predictions against labels, one panel per quantity.
+    """Plot predictions against labels, one panel per quantity.
 
-    :param parts: comparisons by what they are called in the legend
+    :param parts: comparisons by name in the legend
     """
     import matplotlib.pyplot as plt
 
-    panels = sorted({name for part in parts.values() for name in _pairs(part)}, key=_order)
+    drawn = {label: _pairs(part) for label, part in parts.items()}
+    panels = sorted({name for pairs in drawn.values() for name in pairs}, key=_order)
     figure, axes = plt.subplots(
         1, len(panels), figsize=(3.6 * len(panels), 3.4), layout="constrained", squeeze=False
     )
     for axis, name in zip(axes[0], panels, strict=True):
-        for label, part in parts.items():
-            if name in (pairs := _pairs(part)):
+        for label, pairs in drawn.items():
+            if name in pairs:
                 _scatter(axis, *pairs[name], label)
         axis.set(xlabel="label", ylabel="predicted", title=name)
         axis.axline((np.mean(axis.get_xlim()),) * 2, slope=1.0, color="black", lw=0.6, zorder=0)
@@ -79,21 +82,24 @@ def _order(name: str) -> tuple[int, str]:
     return (next((k for k, x in enumerate(known) if name.startswith(x)), len(known)), name)
 
 
-def _pairs(part: list[Comparison]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _pairs(part: list[Comparison]) -> dict[str, Pair]:
     """Predictions and labels, (n,) each, by title of the panel."""
-    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    found: dict[str, list[Pair]] = {}
+
+    def add(title: str, pair: Pair | tuple[float, float], factor: float) -> None:
+        predicted, label = (np.ravel(x) * factor for x in pair)
+        found.setdefault(title, []).append((predicted, label))
+
     for c in part:
         if c.energy is not None:
-            found.setdefault("energy, eV/atom", []).append(tuple(x / c.atoms for x in c.energy))
+            add("energy, eV/atom", c.energy, 1.0 / c.atoms)
         if c.forces is not None:
-            found.setdefault("force, eV/Å", []).append(c.forces)
+            add("force, eV/Å", c.forces, 1.0)
         if c.stress is not None:
-            found.setdefault("stress, GPa", []).append(
-                tuple(x * EV_PER_CUBIC_ANGSTROM for x in c.stress)
-            )
+            add("stress, GPa", c.stress, EV_PER_CUBIC_ANGSTROM)
         for name, pair in c.properties.items():
-            found.setdefault(name, []).append(pair)
+            add(name, pair, 1.0)
     return {
-        name: tuple(np.concatenate([np.ravel(pair[k]) for pair in pairs]) for k in (0, 1))
-        for name, pairs in found.items()
+        title: (np.concatenate([x for x, _ in pairs]), np.concatenate([y for _, y in pairs]))
+        for title, pairs in found.items()
     }

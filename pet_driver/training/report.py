@@ -1,6 +1,4 @@
-"""A report on a model and labelled structures: errors per property and per group, rotation error,
-parity plots.
-"""
+"""Report on a model: errors per property and per group, rotation error, parity plots."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from ..evaluation.prediction import Prediction
 from ..evaluation.rotation_error import in_orientations, random_rotations
 from . import pictures
 from .accuracy import Comparison, by_group, compare, heading, summary
-from .data import Frame
+from .data import Frame, thinned
 
 _ROTATED = 3  # structures
 _ROTATIONS = 4
@@ -23,7 +21,7 @@ _MOST_GROUPS = 30  # in the text; the table in CSV has all
 
 
 def compared(frames: Sequence[Frame], predictions: Sequence[Prediction]) -> list[Comparison]:
-    """Predictions beside labels."""
+    """Predictions beside labels, one comparison per frame."""
     return [
         compare(
             frame,
@@ -39,9 +37,11 @@ def compared(frames: Sequence[Frame], predictions: Sequence[Prediction]) -> list
 def write_report(
     folder: Path, potential: Potential, frames: list[Frame], comparisons: list[Comparison]
 ) -> str:
-    """``report.txt``, ``errors.csv`` and, where matplotlib is installed, ``parity.png``.
+    """Write ``report.txt``, ``errors.csv`` and, where matplotlib is installed, ``parity.png``.
 
-    :return: the text
+    :param folder: is made if it does not exist
+    :param comparisons: of the frames, see `compared`
+    :return: the text of the report
     """
     folder.mkdir(parents=True, exist_ok=True)
     groups = by_group(comparisons)
@@ -82,10 +82,10 @@ def _table(rows: dict[str, list[Comparison]], errors: dict[str, dict[str, float]
 
 
 def _rotation(potential: Potential, frames: list[Frame]) -> list[str]:
-    """Of some structures, evenly chosen."""
+    """Rotation errors of some structures, evenly chosen."""
     rotations = random_rotations(_ROTATIONS)
     energy, force = [], []
-    some = frames[:: max(len(frames) // _ROTATED, 1)][:_ROTATED]
+    some = thinned(frames, _ROTATED)[:_ROTATED]
     for frame in some:
         result = in_orientations(potential, frame.system.to_atoms(), rotations)
         energy.append(1e3 * result.energy_error())

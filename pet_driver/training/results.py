@@ -1,30 +1,89 @@
-"""What a training leaves behind: the model with its card, learning curves, parity plots."""
+"""Results of a training: the model file with its card, learning curves, parity plots."""
 
 from __future__ import annotations
 
 import dataclasses
 import warnings
 from pathlib import Path
+from typing import Any
 
 from ..files.checkpoint import Checkpoint, save_checkpoint
+from ..model import Hyperparameters
 from . import pictures
 from .accuracy import Comparison, summary
+from .baseline import describe_baseline
+from .data import Split
 from .log import read_log
+from .options import TrainingOptions
+from .state import TrainingState
 
 
-def write_results(folder: Path, checkpoint: Checkpoint, found: dict[str, list[Comparison]]) -> None:
-    """Writes ``NAME.safetensors``, ``curves.png`` from ``log.csv``, and ``parity.png``.
+def trained_model(
+    options: TrainingOptions,
+    hyper: Hyperparameters,
+    state: TrainingState,
+    split: Split,
+    hardware: str,
+) -> Checkpoint:
+    """The averaged weights as a model, with a card that lacks only the errors.
 
-    :param checkpoint: the model; its card receives the errors
+    :param hardware: device and number of processes, for the card
+    """
+    counters, scales = state.counters, state.scales
+    card = {
+        **options.card,
+        **_origin(options, split),
+        "steps": counters.step,
+        "epochs": round(counters.seen / len(split.training), 1),
+        "hours": round(counters.elapsed / 3600.0, 3),
+        "device": hardware,
+        "baseline_eV": describe_baseline(scales.baseline, hyper.species),
+    }
+    weights = state.averaged_network.state_dict()
+    given = options.data.property_units
+    return Checkpoint(
+        hyper,
+        {key: value.detach() for key, value in weights.items()},
+        scales.baseline,
+        scales.energy,
+        card,
+        options.name,
+        property_scales={**scales.properties, **scales.unlabelled},
+        property_units={name: given[name] for name in scales.ranks if name in given},
+    )
+
+
+def write_results(folder: Path, model: Checkpoint, found: dict[str, list[Comparison]]) -> None:
+    """Write ``NAME.safetensors``, ``curves.png`` from ``log.csv``, and ``parity.png``.
+
+    :param model: its card receives the errors
     :param found: predictions beside labels, by part of the data
     """
     errors = {part: summary(some, True) for part, some in found.items()}
-    described = dataclasses.replace(checkpoint, card={**checkpoint.card, "errors": errors})
-    save_checkpoint(described, folder / f"{checkpoint.name}.safetensors")
+    described = dataclasses.replace(model, card={**model.card, "errors": errors})
+    save_checkpoint(described, folder / f"{model.name}.safetensors")
     if not pictures.can_draw():
-        warnings.warn("no pictures: pip install matplotlib to have them", stacklevel=2)
+        warnings.warn(
+            "matplotlib is not installed, so no plots were drawn; pip install matplotlib",
+            stacklevel=2,
+        )
         return
     rows = read_log(folder / "log.csv")
     if rows:
         pictures.draw_curves(rows, folder / "curves.png")
     pictures.draw_parity(found, folder / "parity.png")
+
+
+def _origin(options: TrainingOptions, split: Split) -> dict[str, Any]:
+    """Lines of the card: data files, frames of each part, model that the training started from."""
+    files = options.data.file
+    names = [files] if isinstance(files, str) else list(files)
+    found: dict[str, Any] = {
+        "data": {
+            "file": ", ".join(Path(name).name for name in names),
+            "indices": split.indices(),
+        }
+    }
+    if options.fit.start_from is not None:
+        found["started_from"] = Path(options.fit.start_from).name
+    return found

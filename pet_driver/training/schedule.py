@@ -1,4 +1,4 @@
-"""What changes in the course of a training: learning rate, weight of the energies, frames."""
+"""Schedule of a training: learning rate, energy weight, sampling of frames, and the end."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from .options import FitOptions
 
 
 class Schedule:
-    """Functions of the step and of the seconds spent."""
+    """Functions of `step`, the number of steps done, and `elapsed`, the seconds spent."""
 
     def __init__(self, fit: FitOptions) -> None:
         self.fit = fit
 
     def done(self, step: int, elapsed: float) -> float:
-        """Share of the way, 0 to 1."""
+        """Share of the training that is done, 0 to 1."""
         share = step / max(self.fit.steps, 1)
-        if self.fit.schedule == "time":
+        if self.fit.schedule == "time" and self.fit.max_time is not None:
             share = max(share, elapsed / self.fit.max_time)
         return min(share, 1.0)
 
     def rate(self, step: int, elapsed: float) -> float:
-        """Factor of the learning rate: linear warm-up, then a cosine to zero."""
+        """Factor of the learning rate, 0 to 1: linear warm-up, then a cosine to zero."""
         fit = self.fit
         if step < fit.warmup_steps:
             return (step + 1) / fit.warmup_steps
@@ -32,23 +32,24 @@ class Schedule:
         return 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
 
     def energy_weight(self, step: int, elapsed: float) -> float:
-        """Grows with the way done, because total energies mean little before forces are right; a
-        constant of its own in the last part.
+        """Weight of the energies in the loss: grows, then a constant in the final part.
+
+        It grows because total energies are of little use before the forces are right.
         """
         if self.final(step, elapsed):
             return self.fit.final_energy_weight
-        return self.fit.energy_weight * self.done(step, elapsed) ** self.fit.energy_ramp
+        return self.fit.energy_weight * math.pow(self.done(step, elapsed), self.fit.energy_ramp)
 
     def final(self, step: int, elapsed: float) -> bool:
-        """Whether this is the last part, ``final_share`` of the way."""
+        """Whether this is the final part, the last ``final_share`` of the training."""
         share = self.fit.final_share
         return share > 0.0 and self.done(step, elapsed) >= 1.0 - share
 
     def sampled(self, step: int, elapsed: float) -> bool:
-        """Whether one frame per centre is drawn, and not all averaged."""
+        """Whether one frame per centre is drawn, instead of averaging over all."""
         return self.done(step, elapsed) < self.fit.sampled_share
 
     def finished(self, step: int, elapsed: float) -> bool:
-        """Whether the steps are done, or the time is over."""
+        """Whether all steps are done, or the time is over."""
         late = self.fit.max_time is not None and elapsed > self.fit.max_time
         return step >= self.fit.steps or late

@@ -1,13 +1,10 @@
-"""Where a training starts: the shape of the network, its weights and scales, anew or from a model
-file.
-"""
+"""Start of a training: hyperparameters, weights and scales, new or from a model file."""
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import torch
 from ase.data import chemical_symbols
 from torch import Tensor
@@ -16,35 +13,46 @@ from ..errors import PetDriverError
 from ..files.checkpoint import Checkpoint, load_checkpoint
 from ..model import PET, Hyperparameters
 from .baseline import fit_baseline, force_scale, property_scales
-from .data import Frame, Split, species_of
+from .data import Frame, species_of, thinned
 from .options import TrainingOptions
 from .scales import Scales
 
 # What a model may change when it is trained further: no weight depends on it, or only a head's.
 _MAY_CHANGE = {"scope", "frames", "properties"}
+_HEADS = "property_heads."
 _FRAMES_FOR_BASELINE = 200
 
 
-@dataclass
-class Start:
-    """What a training begins with; origin: the model that the weights come from, None: random."""
-
-    hyper: Hyperparameters
-    network: PET
-    scales: Scales
-    origin: Checkpoint | None = None
-
-
 def load_origin(options: TrainingOptions) -> Checkpoint | None:
-    """The model that is trained further, if the options name one."""
+    """Load the model that is trained further, if the options name one.
+
+    :raises PetDriverError: if there is no such model file, or it is not valid
+    """
     return None if options.fit.start_from is None else load_checkpoint(options.fit.start_from)
+
+
+def property_ranks(options: TrainingOptions, origin: Checkpoint | None) -> dict[str, int]:
+    """Ranks of the covariant outputs, of the model to start from and of the options, by name.
+
+    :raises PetDriverError: if there are labels of an output that the model lacks
+    """
+    ranks = dict(origin.hyper.properties) if origin else {}
+    ranks |= dict(options.model.get("properties") or {})
+    for name in options.data.property_keys:
+        if name not in ranks:
+            raise PetDriverError(
+                f"data.property_keys names {name!r}, which the model does not have; add it to "
+                "model.properties with its rank, 1 for a vector"
+            )
+    return ranks
 
 
 def hyperparameters(
     options: TrainingOptions, origin: Checkpoint | None, species: tuple[int, ...]
 ) -> Hyperparameters:
-    """
-    :param species: of the data
+    """Hyperparameters of the section model, or of the model to start from with few changes.
+
+    :param species: atomic numbers of the data
     :raises PetDriverError: if the section model is not valid, or does not fit the model to start
         from
     """
@@ -56,12 +64,7 @@ def hyperparameters(
         after = Hyperparameters.from_dict({**before, **given})
     except (ValueError, TypeError) as error:
         raise PetDriverError(f"the section model is not valid: {error}") from error
-    for key in given:
-        if key not in _MAY_CHANGE and getattr(after, key) != getattr(origin.hyper, key):
-            raise PetDriverError(
-                f"model.{key} is {given[key]!r}, but {origin.name}, where the weights come from, "
-                f"has {before[key]!r}; leave it out"
-            )
+    _check_changes(given, before, after.to_dict(), origin.name)
     unknown = sorted(set(species) - set(after.species))
     if unknown:
         names = " ".join(chemical_symbols[z] for z in unknown)
@@ -72,36 +75,77 @@ def hyperparameters(
     return after
 
 
-def begin(
+def _check_changes(
+    given: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any], origin: str
+) -> None:
+    """Refuse changes of hyperparameters that weights depend on.
+
+    :param given: hyperparameters in the options
+    :param before: all of the model to start from; after: with those of the options
+    """
+    for key in given:
+        if key not in _MAY_CHANGE and after[key] != before[key]:
+            raise PetDriverError(
+                f"model.{key} is {given[key]!r}, but {origin}, where the weights come from, "
+                f"has {before[key]!r}; leave it out"
+            )
+
+
+def initial_network(
+    hyper: Hyperparameters, origin: Checkpoint | None, seed: int, device: torch.device
+) -> PET:
+    """A network with random weights, or with those of a model file.
+
+    :raises PetDriverError: if the weights do not fit the hyperparameters
+    """
+    torch.manual_seed(seed)
+    network = PET(hyper).to(device)
+    if origin is not None:
+        _load(network, origin.weights, origin.name)
+    return network
+
+
+def initial_scales(
     options: TrainingOptions,
     hyper: Hyperparameters,
     origin: Checkpoint | None,
-    split: Split,
-    device: torch.device,
-) -> Start:
-    """Random weights and scales of the data, or those of a model file."""
-    torch.manual_seed(options.fit.seed)
-    network = PET(hyper).to(device)
-    ranks = {name: dict(hyper.properties)[name] for name in options.data.property_keys}
+    frames: list[Frame],
+) -> Scales:
+    """Baseline and scales of the training frames, or those of a model file.
+
+    :raises PetDriverError: if all forces are zero, or a label belongs to an output whose scale
+        differs from element to element
+    """
+    known = dict(hyper.properties)
+    ranks = {name: known[name] for name in options.data.property_keys}
+    outputs = property_scales(frames, list(ranks))
     if origin is None:
-        baseline = fit_baseline(split.training, hyper.species)
-        energy = force_scale(split.training, baseline, hyper.species)
-        outputs = property_scales(split.training, list(ranks))
-        return Start(hyper, network, Scales(baseline, energy, outputs, ranks))
-    _load(network, origin.weights, origin.name)
-    outputs = {**property_scales(split.training, list(ranks)), **origin.property_scales}
-    scales = Scales(list(origin.baseline), origin.energy_scale, outputs, ranks)
-    return Start(hyper, network, scales, origin)
+        baseline = fit_baseline(frames, hyper.species)
+        energy = force_scale(frames, baseline, hyper.species)
+        return Scales(baseline, energy, outputs, ranks)
+    unlabelled: dict[str, float | list[float]] = {}
+    for name, scale in origin.property_scales.items():
+        if name not in ranks:
+            unlabelled[name] = scale
+        elif isinstance(scale, list):
+            raise PetDriverError(
+                f"data.property_keys names {name!r}, which {origin.name} scales element by "
+                "element; leave it out"
+            )
+        else:
+            outputs[name] = scale
+    return Scales(list(origin.baseline), origin.energy_scale, outputs, ranks, unlabelled)
 
 
 def _load(network: PET, weights: dict[str, Tensor], name: str) -> None:
-    """Weights of another network; heads that it has not stay random, heads that are not wanted are
-    left out.
+    """Copy the weights of another network.
+
+    Heads of covariant outputs that it lacks stay random, those that are not wanted are left out.
     """
     wanted = network.state_dict()
     shared = {k: v for k, v in weights.items() if k in wanted}
-    lost = [k for k in weights if k not in wanted and not k.startswith("property_heads.")]
-    missing = [k for k in wanted if k not in weights and not k.startswith("property_heads.")]
+    lost = [k for k in weights if k not in wanted and not k.startswith(_HEADS)]
+    missing = [k for k in wanted if k not in weights and not k.startswith(_HEADS)]
     try:
         if lost or missing:
             raise RuntimeError(f"{(lost + missing)[0]} is in one of them only")
@@ -111,9 +155,9 @@ def _load(network: PET, weights: dict[str, Tensor], name: str) -> None:
         raise PetDriverError(f"the weights of {name} do not fit ({reason}); get it anew") from error
 
 
-def some_of_all_species(frames: list[Frame]) -> list[Frame]:
-    """At most about 200 frames, evenly chosen, in which every element of all frames occurs."""
-    chosen = frames[:: max(len(frames) // _FRAMES_FOR_BASELINE, 1)]
+def frames_with_all_species(frames: list[Frame]) -> list[Frame]:
+    """About 200 frames, evenly chosen, and further ones until every element occurs."""
+    chosen = thinned(frames, _FRAMES_FOR_BASELINE)
     seen = set(species_of(chosen))
     for frame in frames:
         new = {int(z) for z in frame.system.numbers} - seen
@@ -121,15 +165,3 @@ def some_of_all_species(frames: list[Frame]) -> list[Frame]:
             chosen.append(frame)
             seen |= new
     return chosen
-
-
-def shifted_baseline(
-    scales: Scales, frames: list[Frame], predicted: np.ndarray, species: tuple[int, ...]
-) -> Scales:
-    """Scales with a baseline that takes up what a model misses in other energies than its own.
-
-    :param predicted: (n_frames,), energies with the present baseline, eV
-    """
-    shift = fit_baseline(frames, species, predicted)
-    baseline = [a + b for a, b in zip(scales.baseline, shift, strict=True)]
-    return dataclasses.replace(scales, baseline=baseline)

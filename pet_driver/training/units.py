@@ -1,4 +1,4 @@
-"""Units that labels may have, and what one of each is in eV and angstrom."""
+"""Units of labels, and their values in eV and angstrom."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ ENERGIES = {
 }
 LENGTHS = {"angstrom": 1.0, "bohr": units.Bohr, "nm": units.nm}
 PRESSURES = {"GPa": units.GPa, "kbar": 0.1 * units.GPa, "bar": 1e-4 * units.GPa}
-# What covariant outputs may be measured in; the model file keeps the name, nothing is converted
-# afterwards.
-DIPOLES = {"e*angstrom": 1.0, "e*bohr": units.Bohr, "debye": units.Debye}
 EV_PER_CUBIC_ANGSTROM = 1.0 / units.GPa  # in GPa
 
 
 def energy_unit(name: str) -> float:
-    """
+    """Value of a unit of energy.
+
     :return: eV
     :raises PetDriverError: if there is no such unit
     """
@@ -31,7 +29,8 @@ def energy_unit(name: str) -> float:
 
 
 def length_unit(name: str) -> float:
-    """
+    """Value of a unit of length.
+
     :return: angstrom
     :raises PetDriverError: if there is no such unit
     """
@@ -39,8 +38,9 @@ def length_unit(name: str) -> float:
 
 
 def forces_unit(name: str) -> float:
-    """
-    :param name: as in ``Hartree/bohr``
+    """Value of a unit of forces.
+
+    :param name: such as ``Hartree/bohr``
     :return: eV/angstrom
     :raises PetDriverError: if there is no such unit
     """
@@ -49,8 +49,9 @@ def forces_unit(name: str) -> float:
 
 
 def stress_unit(name: str) -> float:
-    """
-    :param name: as in ``GPa`` or ``eV/angstrom^3``
+    """Value of a unit of stress.
+
+    :param name: such as ``GPa`` or ``eV/angstrom^3``
     :return: eV/angstrom^3
     :raises PetDriverError: if there is no such unit
     """

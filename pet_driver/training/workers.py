@@ -1,7 +1,7 @@
-"""Processes that train together: each takes a part of every batch, and gradients are added up.
+"""Processes that train together: each computes a part of every batch, and gradients are summed.
 
-Started by ``torchrun``, or by ``pet-driver train --processes N`` on one machine. One process alone
-is the same with nobody to talk to.
+They are started by ``torchrun``, or by ``pet-driver train --processes N`` on one machine. A single
+process uses the same class and communicates with no other.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ _LOST = "another process of this training has ended; its message says why, start
 
 
 class Workers:
-    """The processes of a training, seen from one of them.
+    """The processes that share a training, and the rank of this one.
 
-    :param device: "cpu", "cuda" or "cuda:N"; plain "cuda" gives each process of a machine its own
-        GPU
+    Size and rank come from the environment, as ``torchrun`` and `start_workers` set it.
+
+    :param device: "cpu", "cuda" or "cuda:N"; "cuda" gives each process of a machine its own GPU
     """
 
     def __init__(self, device: str = "cpu") -> None:
@@ -41,20 +42,21 @@ class Workers:
             if backend == "nccl":
                 torch.cuda.set_device(self.device_name)
             elif "OMP_NUM_THREADS" in os.environ:
-                # Whatever MKL's own variable says: threads that wait for cores of another process
-                # make steps many times slower.
+                # MKL's own variable may allow more threads; steps are many times slower where
+                # processes compete for cores.
                 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
             if not distributed.is_initialized():
                 distributed.init_process_group(backend)
 
     @property
     def first(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this is the process that writes files and messages."""
         return self.rank == 0
 
     def share(self, weights: Sequence[int]) -> slice:
-        """Which run of items, weighing so much, this process takes: equal weights as far as it
-        goes. Some may get none.
+        """Slice of a list that this process takes, so that weights are about equal; may be empty.
+
+        :param weights: of the items, such as numbers of atoms
         """
         ends = np.cumsum(weights)
         middle = ends - 0.5 * np.asarray(weights)
@@ -63,30 +65,28 @@ class Workers:
         return slice(int(mine[0]), int(mine[-1]) + 1) if mine.size else slice(0, 0)
 
     def add_gradients(self, parameters: Iterable[nn.Parameter], numbers: Tensor) -> Tensor:
-        """Sum of the gradients over all processes, in place.
+        """Sum the gradients over all processes, in place.
 
-        :param numbers: (n,), float64, added up too and returned
-        :raises PetDriverError: if another process is gone
+        :param numbers: (n,), float64, summed too and returned
+        :raises PetDriverError: if another process has ended
         """
         if self.size == 1:
             return numbers
-        listed = list(parameters)
-        for p in listed:
-            if p.grad is None:
-                p.grad = torch.zeros_like(p)
-        flat = torch.cat([p.grad.reshape(-1) for p in listed])
+        gradients = [_gradient(p) for p in parameters]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         self.add(flat)
         self.add(numbers)
         start = 0
-        for p in listed:
-            p.grad.copy_(flat[start : start + p.numel()].view_as(p))
-            start += p.numel()
+        for gradient in gradients:
+            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
         return numbers
 
     def add(self, values: Tensor) -> Tensor:
-        """Sum over all processes, in place.
+        """Sum a tensor over all processes, in place.
 
-        :raises PetDriverError: if another process is gone
+        :return: the same tensor
+        :raises PetDriverError: if another process has ended
         """
         if self.size > 1:
             try:
@@ -96,9 +96,9 @@ class Workers:
         return values
 
     def gather(self, items: list[_Item]) -> list[_Item]:
-        """The lists of all processes, one after the other, on each of them.
+        """Concatenate the lists of all processes, in order of rank, on each of them.
 
-        :raises PetDriverError: if another process is gone
+        :raises PetDriverError: if another process has ended
         """
         if self.size == 1:
             return items
@@ -110,16 +110,26 @@ class Workers:
         return [item for listed in lists for item in listed]
 
     def close(self) -> None:
-        """Leave the group; the last thing that a process does."""
+        """Leave the group; nothing else may be called afterwards."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
 
 
-def start_workers(count: int, command: Sequence[str]) -> list[subprocess.Popen]:
-    """Make this process the first of `count` and start the others, as ``torchrun`` would. They
-    share the cores.
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    """Gradient of a parameter, made zero if there is none."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
 
-    :param command: arguments of ``pet-driver``
+
+def start_workers(count: int, command: Sequence[str]) -> list[subprocess.Popen[bytes]]:
+    """Make this process the first of `count` and start the others, as ``torchrun`` would.
+
+    The processes share the cores of this machine and meet at a free port. The environment of this
+    process is changed, which `Workers` reads.
+
+    :param command: arguments of ``pet-driver`` for the other processes
+    :return: the other processes
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -5,6 +5,7 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 from ase.md.verlet import VelocityVerlet
 from ase.units import fs
 
+from pet_driver import PetDriverError
 from pet_driver.engines.ase import PETCalculator, attach_results
 
 
@@ -52,3 +53,28 @@ def test_results_are_attached_to_a_copy(potential, small_box):
     copy = attach_results(small_box, prediction)
     assert copy.get_potential_energy() == prediction.energy
     assert small_box.calc is None
+
+
+def test_default_dtype_is_another_name_of_dtype():
+    import inspect
+
+    parameters = list(inspect.signature(PETCalculator).parameters)
+    assert parameters[:5] == ["model", "device", "dtype", "scope", "default_dtype"]
+    for given in ({"default_dtype": "float64"}, {"dtype": "float64", "default_dtype": "float64"}):
+        assert PETCalculator("water", **given).potential.dtype == "float64"
+    assert PETCalculator("water").potential.dtype == "float32"
+    with pytest.raises(PetDriverError, match="two names of one option; give one of them"):
+        PETCalculator("water", dtype="float32", default_dtype="float64")
+
+
+def test_options_of_the_calculator():
+    calculator = PETCalculator("water", parity=True, chunk=100, skin=0.2)
+    assert calculator.potential.options.changed().keys() >= {"parity", "chunk", "skin"}
+    with pytest.raises(PetDriverError, match="there is no option 'sope'; known are scope, parity"):
+        PETCalculator("water", sope="atom")
+
+
+def test_a_loaded_potential_keeps_its_options(potential):
+    PETCalculator(potential, dtype="float64", scope="layer")
+    with pytest.raises(PetDriverError, match="parity is True, but the potential was loaded with"):
+        PETCalculator(potential, parity=True)

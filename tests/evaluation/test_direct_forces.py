@@ -10,8 +10,11 @@ from ase import Atoms
 
 from helpers import FOREIGN, MODERN
 from pet_driver.engines.ase import PETCalculator
-from pet_driver.engines.ipi.service import Request, Service
+from pet_driver.engines.ipi.committee import Committee
+from pet_driver.engines.ipi.messages import Request
+from pet_driver.engines.ipi.service import Service
 from pet_driver.errors import PetDriverError
+from pet_driver.evaluation.options import EvaluationOptions
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import random_checkpoint, save_checkpoint
 from pet_driver.graph import System
@@ -19,7 +22,7 @@ from pet_driver.graph import System
 DIRECT = replace(
     FOREIGN,
     properties=(("non_conservative_forces", 1), ("non_conservative_virial", 2)),
-    directions_alone=True,
+    foreign=replace(FOREIGN.foreign, directions_alone=True),
     scope="none",
 )
 
@@ -75,13 +78,13 @@ def test_outputs_for_multiple_time_stepping(small_box: Atoms, tmp_path) -> None:
     save_checkpoint(random_checkpoint(DIRECT), tmp_path / "model.safetensors")
     model, template = [str(tmp_path / "model.safetensors")], System.from_atoms(small_box)
     request = Request(small_box.cell.array[None], small_box.positions[None])
-    service = Service(model, template, "direct", dtype="float64", scope="atom")
+    committee = Committee(model, EvaluationOptions(dtype="float64", scope="atom"))
     fast, slow, exact = (
-        service.with_output(output).evaluate(request)[0]
+        Service(committee, template, output).evaluate(request)[0]
         for output in ("direct", "direct_difference", "ecse")
     )
     assert np.allclose(fast.forces + slow.forces, exact.forces, atol=1e-12)
     assert np.allclose(fast.virial + slow.virial, exact.virial, atol=1e-12)
     save_checkpoint(random_checkpoint(MODERN), tmp_path / "without.safetensors")
     with pytest.raises(PetDriverError, match="no direct forces"):
-        Service([str(tmp_path / "without.safetensors")], template, "direct")
+        Service(Committee([str(tmp_path / "without.safetensors")]), template, "direct")

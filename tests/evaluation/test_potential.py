@@ -190,3 +190,12 @@ def test_gpu_gives_the_same_numbers(checkpoint, water_box):
     gpu = Potential(checkpoint, dtype="float64", device="cuda").compute(water_box)
     assert gpu.energy == pytest.approx(cpu.energy, rel=1e-10)
     np.testing.assert_allclose(gpu.forces, cpu.forces, atol=1e-9)
+
+
+def test_shared_weights_keep_their_dtype(checkpoint, molecule):
+    first = Potential(checkpoint, dtype="float64")
+    shared = Potential(first.model, dtype="float64")
+    assert shared.model is first.model
+    assert shared.compute(molecule).energy == first.compute(molecule).energy
+    with pytest.raises(PetDriverError, match="float64 on cpu, but float32 on cpu was asked for"):
+        Potential(first.model)

@@ -52,10 +52,10 @@ def test_atom_is_every_atom_in_its_own_frames(hyper, layers, small_box):
     hyper = replace(hyper, message_layers=layers)
     atom, plain = potential_of(hyper, "atom"), potential_of(hyper, "none")
     energies = atom.compute(small_box).energies
-    rows = atom.frames(small_box)
+    samples = atom.frames(small_box)
     expected = np.zeros(len(small_box))
-    chosen = np.unique(rows.centre.numpy())[:4]
-    for centre, frame, weight in zip(rows.centre, rows.frames, rows.weights, strict=True):
+    chosen = np.unique(samples.centre.numpy())[:4]
+    for centre, frame, weight in zip(samples.centre, samples.frames, samples.weights, strict=True):
         if centre in chosen:
             turned = plain.compute(rotated(small_box, frame.numpy().T))
             expected[centre] += weight * turned.energies[centre]
@@ -63,21 +63,17 @@ def test_atom_is_every_atom_in_its_own_frames(hyper, layers, small_box):
 
 
 def test_structure_is_the_whole_in_all_frames(small_box):
-    """No reference to the code under test but for the frames of single pairs."""
+    """Formulas of the paper written as loops; only the frames of single pairs are the package's."""
     from pet_driver.frames import pooled_frames
-    from pet_driver.graph import Batch, System
 
     structure, plain = potential_of(MODERN, "structure"), potential_of(MODERN, "none")
-    batch = Batch.from_systems(
-        [System.from_atoms(small_box)], MODERN.cutoff, MODERN.species, structure.device
-    )
-    environments = batch.environments
+    graph = structure.graph([small_box])
     pooled, axial = pooled_frames(
-        environments.pad(batch.vectors),
-        environments.valid,
+        graph.padded.pad(graph.vectors),
+        graph.padded.valid,
         MODERN.cutoff,
         MODERN.frames,
-        batch.structure,
+        graph.structure,
         1,
     )
     assert len(axial.weights) == 0
@@ -150,7 +146,7 @@ def test_chunks_and_batches_change_nothing(scope, molecule):
 
 
 def test_memory_is_divided_where_it_is_short(small_box):
-    """So little memory that frames and rows are both made in parts."""
+    """With little memory, frames are made and samples evaluated in parts."""
     whole = potential_of(MODERN, "layer").compute(small_box)
     assert_same(potential_of(MODERN, "layer", memory_share=1e-9).compute(small_box), whole)
 
@@ -207,7 +203,7 @@ def test_more_rotations_bring_atom_nearer_to_the_mean(molecule):
 
 def test_advice_about_scopes():
     trained_plain = random_checkpoint(replace(MODERN, scope="none"))
-    for scope, words in {"atom": "hold approximately", "layer": "never seen"}.items():
+    for scope, words in {"atom": "hold approximately", "layer": "were not in training"}.items():
         with pytest.warns(UserWarning, match=words):
             Potential(trained_plain, scope=scope)
     with warnings.catch_warnings():

@@ -1,10 +1,11 @@
-"""What is no checkpoint of PET, or wants more than to be read: one sentence, and nothing is run."""
+"""Files that are not PET checkpoints or contain code: one sentence, and nothing is executed."""
 
 from __future__ import annotations
 
 import gzip
 import os
 import pickle
+import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import yaml
 from pet_driver.cli.main import main
 from pet_driver.errors import PetDriverError
 from pet_driver.files.conversion import convert
+from pet_driver.files.tensor_maps import read_table
 
 WRITTEN = sorted((Path(__file__).parents[1] / "data" / "metatrain").glob("*.ckpt"))
 
@@ -98,8 +100,8 @@ def test_damaged_everywhere(tmp_path: Path) -> None:
     """Bytes overwritten anywhere: a sentence or, where nothing depends on them, a model."""
     path, whole = tmp_path / "model.ckpt", WRITTEN[0].read_bytes()
     refused = 0
-    for place in range(0, len(whole) - 40, max(len(whole) // 60, 1)):
-        path.write_bytes(whole[:place] + b"\x85" * 40 + whole[place + 40 :])
+    for start in range(0, len(whole) - 40, max(len(whole) // 60, 1)):
+        path.write_bytes(whole[:start] + b"\x85" * 40 + whole[start + 40 :])
         try:
             convert(path)
         except PetDriverError:
@@ -110,8 +112,8 @@ def test_damaged_everywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no checkpoint of torch"),
-        (b"hello", "no checkpoint of torch"),
+        (b"", "not a checkpoint of torch"),
+        (b"hello", "not a checkpoint of torch"),
         (gzip.compress(b"x"), "gunzip"),
     ],
 )
@@ -168,3 +170,14 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
 def test_a_checkpoint_where_a_model_is_wanted(capsys: pytest.CaptureFixture) -> None:
     assert main(["info", str(WRITTEN[0])]) == 2
     assert f"pet-driver convert {WRITTEN[0].name}" in capsys.readouterr().err
+
+
+def test_a_damaged_table() -> None:
+    with pytest.raises(ValueError, match="a damaged table"):
+        read_table(torch.zeros(40, dtype=torch.uint8))
+
+
+def test_a_folder_without_pyyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hypers_used.yaml").write_text("R_CUT: 3.0")
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    assert "pip install pyyaml" in sentence(tmp_path)

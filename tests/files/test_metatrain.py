@@ -1,4 +1,4 @@
-"""Checkpoints that metatrain has written, against what metatrain makes of them."""
+"""Checkpoints written by metatrain: converted models against the results of metatrain itself."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_hundred_random_checkpoints(tmp_path: Path) -> None:
 
 
 def agrees(path: Path) -> None:
-    """A converted model says what metatrain says, in both precisions."""
+    """The results of a converted model are those of metatrain, in both precisions."""
     reference = np.load(path.with_suffix(".npz"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -125,7 +125,7 @@ def close(found: object, wanted: object, relative: float, absolute: float = 0.0)
 
 @pytest.mark.parametrize("name", ["010", "017", "uncertain-006"])
 def test_exact_in_scope_atom(name: str) -> None:
-    """Symmetric with the very weights that are not, plain."""
+    """With scope "atom" the same weights are symmetric that are not without."""
     path = WRITTEN[0].with_name(f"{name}.ckpt")
     reference = np.load(path.with_suffix(".npz"))
     atoms = structure({k[2:]: reference[k] for k in reference.files if k.startswith("0_")})

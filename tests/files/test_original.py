@@ -34,7 +34,7 @@ PLAIN = {
 POSITIONS = np.array(
     [[0.0, 0.0, 0.0], [1.1, 0.1, 0.0], [-0.3, 1.2, 0.4], [0.2, -0.5, 2.1], [2.9, 0.8, 0.3]]
 )
-KINDS = [1, 0, 2, 0, 2]
+SPECIES_INDICES = [1, 0, 2, 0, 2]
 ENERGIES = [-0.5, -37.8, -74.2]
 
 
@@ -60,8 +60,8 @@ def test_formulas(tmp_path: Path, change: dict, sudden: bool) -> None:
     energies = reference(weights, options, atoms, sudden)
     (gradient,) = torch.autograd.grad(energies.sum(), atoms)
 
-    found = potential.compute(Atoms([SPECIES[k] for k in KINDS], POSITIONS))
-    expected = energies.detach().numpy() + np.array(ENERGIES)[KINDS]
+    found = potential.compute(Atoms([SPECIES[k] for k in SPECIES_INDICES], POSITIONS))
+    expected = energies.detach().numpy() + np.array(ENERGIES)[SPECIES_INDICES]
     assert np.allclose(found.energies, expected, rtol=1e-11, atol=0.0)
     assert np.allclose(found.forces, -gradient.numpy(), rtol=0.0, atol=1e-10)
 
@@ -167,14 +167,17 @@ def reference(weights: dict[str, Tensor], options: dict, atoms: Tensor, sudden: 
         for j in range(count)
         if i != j and float((atoms[j] - atoms[i]).norm()) < cutoff
     }
-    messages = {ij: weights["embedding.weight"][KINDS[ij[1]]] for ij in vectors}
+    messages = {ij: weights["embedding.weight"][SPECIES_INDICES[ij[1]]] for ij in vectors}
     energies = [atoms.new_zeros(()) for _ in range(count)]
     for k in range(options["N_GNN_LAYERS"]):
         layer, sent = f"gnn_layers.{k}", {}
         for i in range(count):
-            near = [j for j in range(count) if (i, j) in vectors]
-            tokens, factors = [weights[f"{layer}.central_embedder.weight"][KINDS[i]]], [1.0]
-            for j in near:
+            neighbors = [j for j in range(count) if (i, j) in vectors]
+            tokens, factors = (
+                [weights[f"{layer}.central_embedder.weight"][SPECIES_INDICES[i]]],
+                [1.0],
+            )
+            for j in neighbors:
                 r = vectors[i, j]
                 length = r.norm()
                 if options.get("USE_ONLY_LENGTH"):
@@ -183,18 +186,20 @@ def reference(weights: dict[str, Tensor], options: dict, atoms: Tensor, sudden: 
                     seen = torch.cat([r, length[None]]) if options["USE_LENGTH"] else r
                 parts = [dense(f"{layer}.r_embedding", seen), messages[i, j]]
                 if f"{layer}.neighbor_embedder.weight" in weights:
-                    parts.insert(1, weights[f"{layer}.neighbor_embedder.weight"][KINDS[j]])
+                    parts.insert(
+                        1, weights[f"{layer}.neighbor_embedder.weight"][SPECIES_INDICES[j]]
+                    )
                 token = silu(dense(f"{layer}.compress.0", torch.cat(parts)))
                 tokens.append(dense(f"{layer}.compress.2", token))
                 s = ((length - cutoff + width) / width).clamp(0.0, 1.0)
                 factors.append(0.5 + 0.5 * torch.cos(torch.pi * s))
             x = transformed(dense, norm, layer, options, torch.stack(tokens), factors)
             energies[i] = energies[i] + head(f"heads.{k}", x[0])
-            for place, j in enumerate(near, 1):
-                sent[i, j] = x[place]
+            for token, j in enumerate(neighbors, 1):
+                sent[i, j] = x[token]
                 if options.get("USE_BOND_ENERGIES", True):
-                    share = 1.0 if sudden else factors[place]
-                    energies[i] = energies[i] + share * head(f"bond_heads.{k}", x[place])
+                    share = 1.0 if sudden else factors[token]
+                    energies[i] = energies[i] + share * head(f"bond_heads.{k}", x[token])
         messages = {(i, j): 0.5 * (m + sent[j, i]) for (i, j), m in messages.items()}
     return torch.stack(energies)
 

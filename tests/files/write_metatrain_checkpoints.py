@@ -1,8 +1,8 @@
-"""Random-weight PET checkpoints of metatrain, and what metatrain itself makes of them.
+"""Random-weight PET checkpoints of metatrain, and the results of metatrain for them.
 
 Runs in an environment of its own, which has metatrain:
 
-    python tests/conversion/write_metatrain_checkpoints.py FOLDER --count 100
+    python tests/files/write_metatrain_checkpoints.py FOLDER --count 100
 
 Each FOLDER/NAME.ckpt comes with NAME.npz: structures, and energies, forces, stress and direct
 forces in float64. `test_metatrain.py` compares them with the converted models. The checkpoints of
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def write_old(packed: Path, folder: Path) -> None:
-    """A checkpoint of an earlier version as it is, and what today's metatrain makes of it."""
+    """A checkpoint of an earlier version as it is, and the results of the present metatrain."""
     path = folder / packed.name.removesuffix(".gz")
     path.write_bytes(gzip.decompress(packed.read_bytes()))
     content = torch.load(path, weights_only=False)

@@ -8,16 +8,17 @@ from scipy.spatial.transform import Rotation
 
 from helpers import SHARED
 from pet_driver.frames import FrameConstants, environment_frames
-from pet_driver.frames.construction import _smooth_largest, inner_cutoff, pair_frames, prune
+from pet_driver.frames.construction import prune, smooth_maximum
+from pet_driver.frames.neighbor_pairs import NeighborGeometry, inner_cutoff, pair_frames
 
 REFERENCE = SHARED / "reference" / "ecse_frames" / "ecse_frames_reference.json"
-HYPER = FrameConstants()
+CONSTANTS = FrameConstants()
 
 
 def frames_of(neighbors, cutoff=4.0):
     vectors = torch.tensor(np.asarray(neighbors, dtype=np.float64)).reshape(1, -1, 3)
     valid = torch.ones(vectors.shape[:2], dtype=torch.bool)
-    return environment_frames(vectors, valid, cutoff, HYPER)
+    return environment_frames(vectors, valid, cutoff, CONSTANTS)
 
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="no reference frames of the original code here")
@@ -28,11 +29,12 @@ def test_frames_and_weights_equal_the_original_code():
         lengths = vectors.norm(dim=-1)
         directions = vectors / lengths[..., None]
         sin2 = 1.0 - (directions @ directions.transpose(1, 2)) ** 2
-        inner = inner_cutoff(lengths, sin2, valid, environment["r_out"], HYPER)
+        inner = inner_cutoff(lengths, sin2, valid, environment["r_out"], CONSTANTS)
         assert inner.item() == pytest.approx(environment["r_in"], abs=1e-10)
-        centre, frames, weights = pair_frames(lengths, directions, sin2, valid, inner, HYPER)
+        neighbors = NeighborGeometry(lengths, directions, valid, inner)
+        centre, frames, weights = pair_frames(neighbors, sin2, CONSTANTS)
         assert_same_set(frames, weights, environment["frames"], environment["weights"])
-        pruned = prune(centre, weights, _smooth_largest(centre, weights, 1), HYPER)
+        pruned = prune(centre, weights, smooth_maximum(centre, weights, 1), CONSTANTS)
         kept = pruned > 1e-10
         expected = environment["pruned_frames"], environment["pruned_weights"]
         assert_same_set(frames[kept], pruned[kept], *expected)
@@ -62,28 +64,30 @@ def assert_same_set(frames, weights, expected_frames, expected_weights):
     ids=["none", "one", "linear", "almost linear", "bent", "square", "far"],
 )
 def test_frames_are_rotations_and_weights_sum_to_one(neighbors):
-    rows = frames_of(neighbors)
-    assert rows.weights.sum().item() == pytest.approx(1.0, abs=1e-14)
-    assert (rows.weights >= 0).all()
+    frame_set = frames_of(neighbors)
+    assert frame_set.weights.sum().item() == pytest.approx(1.0, abs=1e-14)
+    assert (frame_set.weights >= 0).all()
     identity = torch.eye(3, dtype=torch.float64)
-    product = rows.frames.transpose(1, 2) @ rows.frames
+    product = frame_set.frames.transpose(1, 2) @ frame_set.frames
     torch.testing.assert_close(product, identity.expand_as(product), rtol=0, atol=1e-12)
-    torch.testing.assert_close(torch.linalg.det(rows.frames), torch.ones(len(rows.frames)).double())
+    torch.testing.assert_close(
+        torch.linalg.det(frame_set.frames), torch.ones(len(frame_set.frames)).double()
+    )
 
 
 def test_first_axes_are_near_neighbors():
     """Bonds at 1 angstrom are axes, contacts at 1.8 are not, though they lie within R_in."""
     vectors = torch.tensor([[[1.0, 0, 0], [0.2, 1.0, 0], [-1.2, 0.2, 1.3], [0.1, -1.2, 1.3]]])
     valid = torch.ones(vectors.shape[:2], dtype=torch.bool)
-    hyper = replace(HYPER, margin=1.0, pruning_rounds=0)
-    rows = environment_frames(vectors.double(), valid, 4.0, hyper)
-    fewer = environment_frames(vectors.double(), valid, 4.0, replace(hyper, axis_margin=0.4))
+    constants = replace(CONSTANTS, margin=1.0, pruning_rounds=0)
+    frame_set = environment_frames(vectors.double(), valid, 4.0, constants)
+    fewer = environment_frames(vectors.double(), valid, 4.0, replace(constants, axis_margin=0.4))
     directions = torch.nn.functional.normalize(vectors[0].double(), dim=1)
 
     def axes(found):
         return {int((directions @ frame[:, 0]).argmax()) for frame in found.frames}
 
-    assert axes(rows) == {0, 1, 2, 3}
+    assert axes(frame_set) == {0, 1, 2, 3}
     assert axes(fewer) == {0, 1}
     assert fewer.weights.sum().item() == pytest.approx(1.0, abs=1e-14)
 
@@ -103,15 +107,36 @@ def test_padding_is_invisible():
     padded = torch.zeros(1, 9, 3, dtype=torch.float64)
     padded[0, :5] = torch.tensor(neighbors)
     valid = torch.arange(9)[None] < 5
-    alone, among = frames_of(neighbors), environment_frames(padded, valid, 4.0, HYPER)
+    alone, among = frames_of(neighbors), environment_frames(padded, valid, 4.0, CONSTANTS)
     torch.testing.assert_close(alone.weights, among.weights, rtol=0, atol=0)
     torch.testing.assert_close(alone.frames, among.frames, rtol=0, atol=0)
 
 
 def test_drawn_frames_follow_the_weights():
-    rows = frames_of([[1.0, 0.0, 0.1], [0.2, 1.1, 0.0], [0.1, 0.3, 1.05]])
+    frame_set = frames_of([[1.0, 0.0, 0.1], [0.2, 1.1, 0.0], [0.1, 0.3, 1.05]])
     generator = torch.Generator().manual_seed(0)
-    chosen = [rows.sample(generator).frames[0] for _ in range(4000)]
-    for frame, weight in zip(rows.frames, rows.weights.tolist(), strict=True):
+    chosen = [frame_set.sample(generator).frames[0] for _ in range(4000)]
+    for frame, weight in zip(frame_set.frames, frame_set.weights.tolist(), strict=True):
         share = np.mean([torch.equal(frame, other) for other in chosen])
         assert share == pytest.approx(weight, abs=0.03)
+
+
+def test_constants_keep_the_keys_of_files():
+    """Files write "spread" and "spread_width"; the names of the attributes are read too."""
+    constants = FrameConstants(margin=0.8, sin2_threshold=0.3, sin2_width=0.1)
+    written = constants.to_dict()
+    assert written["spread"] == 0.3
+    assert written["spread_width"] == 0.1
+    assert set(written) & {"sin2_threshold", "sin2_width"} == set()
+    assert FrameConstants.from_dict(written) == constants
+    renamed = {"margin": 0.8, "sin2_threshold": 0.3, "sin2_width": 0.1}
+    assert FrameConstants.from_dict(renamed) == constants
+
+
+def test_constants_are_checked():
+    with pytest.raises(ValueError, match="axial_copies is 5; it must be even"):
+        FrameConstants(axial_copies=5)
+    with pytest.raises(ValueError, match="unknown frame constant 'margn'; known are"):
+        FrameConstants.from_dict({"margn": 0.2})
+    with pytest.raises(ValueError, match="spread and sin2_threshold are two names"):
+        FrameConstants.from_dict({"spread": 0.2, "sin2_threshold": 0.2})

@@ -4,7 +4,7 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from pet_driver import PetDriverError
-from pet_driver.graph import System, find_edges, species_indices
+from pet_driver.graph import ChargeAndSpin, System, find_edges, species_indices
 
 
 def edges_of(atoms, cutoff=4.0):
@@ -12,22 +12,24 @@ def edges_of(atoms, cutoff=4.0):
 
 
 @pytest.mark.parametrize("pbc", [(1, 1, 1), (1, 0, 1), (0, 0, 0)])
-@pytest.mark.parametrize("spread", [0.0, 30.0])
-def test_edges_equal_those_of_ase(small_box, pbc, spread):
+@pytest.mark.parametrize("displacement", [0.0, 30.0])
+def test_edges_equal_those_of_ase(small_box, pbc, displacement):
     atoms = small_box.copy()
     atoms.pbc = pbc
     # Atoms that have left the cell along periodic directions are the same atoms.
     images = np.random.default_rng(0).integers(-2, 3, size=(len(atoms), 3)) * np.array(pbc)
-    atoms.positions += np.sign(spread) * images @ atoms.cell.array
+    atoms.positions += np.sign(displacement) * images @ atoms.cell.array
     edges = edges_of(atoms)
     i, j, vectors = neighbor_list("ijD", atoms, 4.0)
 
-    def rows(*columns):
+    def sorted_table(*columns):
         table = np.column_stack([c.round(8) for c in columns]) + 0.0
         return table[np.lexsort(table.T[::-1])]
 
-    expected = rows(i, j, *vectors.T)
-    np.testing.assert_allclose(rows(edges.centre, edges.neighbor, *edges.vectors.T), expected)
+    expected = sorted_table(i, j, *vectors.T)
+    np.testing.assert_allclose(
+        sorted_table(edges.centre, edges.neighbor, *edges.vectors.T), expected
+    )
 
 
 def test_reverse_of_an_edge_is_its_opposite(small_box):
@@ -65,3 +67,15 @@ def test_no_atoms():
 def test_unknown_element():
     with pytest.raises(PetDriverError, match="contains Au, but the model knows only H O"):
         species_indices(np.array([1, 79]), (1, 8))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.5, "plus", [0, 1], None])
+def test_charges_are_integers(molecule, value):
+    table = ChargeAndSpin(largest_charge=2, largest_spin=3)
+    system = System.from_atoms(molecule)
+    system.charge = value
+    if value is None:
+        assert table.of(system) == (0, 1)
+        return
+    with pytest.raises(PetDriverError, match=r"the charge of a structure is .*; give an integer"):
+        table.of(system)

@@ -1,4 +1,4 @@
-"""Neighbor lists that are used again say what a new search says, bit for bit."""
+"""Neighbor lists that are used again equal those of a new search, bit for bit."""
 
 import numpy as np
 import pytest
@@ -97,10 +97,10 @@ def test_errors_are_those_of_a_search():
     lists = VerletCache(CUTOFF, SKIN)
     atoms = structures()["molecule"]
     assert_same(lists, atoms)
-    near = atoms.copy()
-    near.positions[1] *= 0.05 / 0.96
+    too_close = atoms.copy()
+    too_close.positions[1] *= 0.05 / 0.96
     with pytest.raises(PetDriverError, match="angstrom apart"):
-        lists.edges(System.from_atoms(near))
-    near.positions[1, 0] = np.nan
+        lists.edges(System.from_atoms(too_close))
+    too_close.positions[1, 0] = np.nan
     with pytest.raises(PetDriverError, match="nan"):
-        lists.edges(System.from_atoms(near))
+        lists.edges(System.from_atoms(too_close))

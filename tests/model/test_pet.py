@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-import torch
 from ase import Atoms
 
 from pet_driver.evaluation.potential import Potential
-from pet_driver.model import PET, Hyperparameters
+from pet_driver.model import PET
 
 
 def test_padding_never_changes_a_result(any_checkpoint, molecule, small_box):
@@ -50,30 +49,14 @@ def test_chunks_give_the_same_numbers(checkpoint, small_box):
     np.testing.assert_allclose(parts.forces, whole.forces, rtol=0, atol=1e-12)
 
 
-def test_hyperparameters_are_checked():
-    with pytest.raises(ValueError, match="block is 'old'"):
-        Hyperparameters(species=(1,), block="old")
-    with pytest.raises(ValueError, match="width 30"):
-        Hyperparameters(species=(1,), width=30)
-    with pytest.raises(ValueError, match="unknown hyperparameter 'widht'"):
-        Hyperparameters.from_dict({"species": [1], "widht": 3})
-
-
-def test_hyperparameters_survive_a_dictionary():
-    hyper = Hyperparameters(species=(1, 8), message_layers=3)
-    assert Hyperparameters.from_dict(hyper.to_dict()) == hyper
-
-
 def test_all_weights_are_used(checkpoint, small_box):
     """Every parameter has a gradient: nothing is registered and forgotten."""
-    from pet_driver.graph import Batch, System
+    from pet_driver import Potential
     from pet_driver.training.loss import predict
 
     network = PET(checkpoint.hyper).double()
-    batch = Batch.from_systems(
-        [System.from_atoms(small_box)], checkpoint.hyper.cutoff, (1, 6, 8), torch.device("cpu")
-    )
-    predict(network, batch, differentiable=True).forces.square().sum().backward()
+    graph = Potential(checkpoint).graph([small_box])
+    predict(network, graph, differentiable=True).forces.square().sum().backward()
     unused = {name for name, p in network.named_parameters() if p.grad is None}
     # A constant shifts the energy and leaves the forces alone.
     assert unused <= {"node_heads.0.layers.4.bias", "edge_heads.0.layers.4.bias"}

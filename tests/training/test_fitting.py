@@ -1,4 +1,4 @@
-"""What a training minimizes; and that processes, interruptions and starts do not change it."""
+"""The loss, the optimizers, and trainings that are shared, interrupted, or start from a model."""
 
 import csv
 import os
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import ase.io
 import numpy as np
@@ -21,7 +22,7 @@ from pet_driver import PetDriverError, load_model
 from pet_driver.cli.main import main
 from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.rotation_error import random_rotations, rotated
-from pet_driver.files.checkpoint import load_checkpoint
+from pet_driver.files.checkpoint import load_checkpoint, save_checkpoint
 from pet_driver.training import Training, read_options
 from pet_driver.training.loss import Counts, loss, predict
 from pet_driver.training.order import Order, grouped
@@ -71,8 +72,8 @@ def training(folder, output, sections, **fit):
 
 def test_gradient_of_the_loss_is_its_derivative(folder, tmp_path):
     """Energies, forces, stress and frames together, in float64, along a random direction."""
-    run = training(folder, tmp_path / "run", SOLID, stress_weight=5.0, energy_spread_weight=1.0)
-    network = run.network.double()
+    run = training(folder, tmp_path / "run", SOLID, stress_weight=5.0, energy_variance_weight=1.0)
+    network = run.state.network.double()
     frames = run.split.training[:2]
     batch, target = run.batches.make(frames)
     sizes = torch.tensor(batch.sizes, dtype=torch.float64)
@@ -95,7 +96,7 @@ def test_gradient_of_the_loss_is_its_derivative(folder, tmp_path):
     assert (values[0] - values[1]) / 2e-5 == pytest.approx(slope, rel=1e-6)
 
 
-def test_the_stress_that_is_fitted_is_the_stress_that_is_run(folder, tmp_path):
+def test_training_and_potential_give_the_same_stress(folder, tmp_path):
     run = training(folder, tmp_path / "run", SOLID)
     path = run.run()
     comparison = run.comparisons(run.split.test)[0]
@@ -139,19 +140,19 @@ def test_dipoles_are_learned_and_covariant(folder, tmp_path, capsys):
     assert "NAME=KEY with an output of the model (dipole)" in capsys.readouterr().err
 
 
-def test_structures_turned_at_random_teach_the_same(folder, tmp_path):
-    """A model with frames does not see that structures and labels are turned."""
+def test_random_rotations_leave_the_loss_of_a_model_with_frames(folder, tmp_path):
+    """Structures and labels are rotated together."""
     losses = []
     for rotate in (False, True):
         # Huber's loss of components is not a function of lengths: turning would change it.
         fit = {"rotate": rotate, "sampled_share": 0.0, "force_loss": "mse"}
         run = training(folder, tmp_path / f"rotate_{rotate}", DIPOLES, **fit)
-        losses.append([run._one_step() for _ in range(4)])
+        losses.append([run.take_step() for _ in range(4)])
     np.testing.assert_allclose(*losses, rtol=1e-4)
     plain = training(
         folder, tmp_path / "plain", {**DIPOLES, "model": {**DIPOLES["model"], "scope": "none"}}
     )
-    assert plain.rotate
+    assert plain.gradients.rotate
 
 
 def train_in_processes(folder, path, out, count):
@@ -238,7 +239,7 @@ def test_killed_and_resumed_is_uninterrupted(folder, tmp_path):
     assert logs[0] == logs[1] == [str(step) for step in range(10, 90, 10)]
 
 
-def test_training_goes_on_from_a_model_file(folder, tmp_path):
+def test_training_starts_from_a_model_file(folder, tmp_path):
     quick = {"optimizer": "adamw", "learning_rate": 3e-3}  # Muon is slow in the first 30 steps
     first = training(folder, tmp_path / "first", SOLID, steps=30, **quick)
     model = first.run()
@@ -267,6 +268,22 @@ def test_training_goes_on_from_a_model_file(folder, tmp_path):
         )
     with pytest.raises(PetDriverError, match="the data contain Ar, which water does not know"):
         training(tmp_path, tmp_path / "bad", sections, start_from="water")
+    labelled = {**sections, "data": {**data, "property_keys": {"dipole": "mu"}}}
+    with pytest.raises(PetDriverError, match=r"names 'dipole', which the model does not have; add"):
+        training(tmp_path, tmp_path / "bad", labelled, start_from=str(model))
+
+
+def test_scales_per_element_cannot_be_trained(folder, tmp_path):
+    """Converted models may have them; without labels of the output they are kept."""
+    path = training(folder, tmp_path / "dipoles", DIPOLES, steps=1).run()
+    scales = {"dipole": [1.0, 2.0]}
+    save_checkpoint(replace(load_checkpoint(path), property_scales=scales), tmp_path / "foreign")
+    start = {"start_from": str(tmp_path / "foreign"), "steps": 1}
+    with pytest.raises(PetDriverError, match="'dipole', which foreign scales element by element"):
+        training(folder, tmp_path / "labelled", {**DIPOLES, "model": {}}, **start)
+    unlabelled = {"data": {"file": "water.xyz", "validation": 4, "test": 4}, "model": {}}
+    tuned = training(folder, tmp_path / "tuned", unlabelled, **start).run()
+    assert load_checkpoint(tuned).property_scales == scales
 
 
 def test_patience_ends_a_training(folder, tmp_path):
@@ -274,7 +291,7 @@ def test_patience_ends_a_training(folder, tmp_path):
         folder, tmp_path / "run", SOLID, steps=400, learning_rate=1e-9, validate_every=1, patience=2
     )
     run.run()
-    assert run.step < 30
+    assert run.state.counters.step < 30
 
 
 def test_time_can_be_the_schedule(folder, tmp_path):
@@ -282,29 +299,31 @@ def test_time_can_be_the_schedule(folder, tmp_path):
         folder, tmp_path / "run", SOLID, steps=10**6, schedule="time", max_time=2.0, warmup_steps=2
     )
     run.run()
-    assert 2 < run.step < 10**5
-    assert run.schedule.rate(run.step, run.elapsed) == pytest.approx(0.0, abs=1e-6)
+    assert 2 < run.state.counters.step < 10**5
+    assert run.schedule.rate(run.state.counters.step, run.state.counters.elapsed) == pytest.approx(
+        0.0, abs=1e-6
+    )
 
 
 def test_bfloat16_is_near_float32(folder, tmp_path):
     values = [
-        training(folder, tmp_path / precision, SOLID, precision=precision)._one_step()
+        training(folder, tmp_path / precision, SOLID, precision=precision).take_step()
         for precision in ("float32", "bfloat16")
     ]
     assert values[0] != values[1]
     assert values[1] == pytest.approx(values[0], rel=0.05)
 
 
-def test_muon_takes_long_steps_along_small_gradients(folder, tmp_path):
-    """In matrices between hidden layers; all else moves as under AdamW."""
+def test_muon_takes_full_steps_along_small_gradients(folder, tmp_path):
+    """Only in matrices between hidden layers; other weights change as under AdamW."""
     moved, gradient = {}, {}
     name = "layers.0.transformer.0.mlp.w_in.weight"
     for optimizer in ("adamw", "muon"):
         options = {"optimizer": optimizer, "warmup_steps": 1, "weight_decay": 1e-12}
         run = training(folder, tmp_path / optimizer, SOLID, **options)
-        before = {key: p.detach().clone() for key, p in run.network.named_parameters()}
-        run._one_step()
-        after = dict(run.network.named_parameters())
+        before = {key: p.detach().clone() for key, p in run.state.network.named_parameters()}
+        run.take_step()
+        after = dict(run.state.network.named_parameters())
         moved[optimizer] = {key: (after[key] - p).detach() for key, p in before.items()}
         gradient[optimizer] = after[name].grad
     step = torch.linalg.svdvals(moved["muon"][name])
@@ -322,7 +341,7 @@ def test_batches_are_closed_by_atoms():
     assert grouped([3, 3, 3, 9, 1, 1], 2, 6) == [[0, 1], [2], [3], [4, 5]]
 
 
-def test_order_goes_on_where_another_stood():
+def test_order_continues_from_a_state():
     first, second = (Order([3] * 7, 2, None, seed) for seed in (1, 2))
     for _ in range(5):
         first.next()

@@ -1,4 +1,4 @@
-"""Units, signs, missing labels, several files: the same physics, written in other ways."""
+"""Units, signs, missing labels, several files: the same physics, written in different ways."""
 
 import re
 
@@ -110,25 +110,28 @@ def test_baseline_of_one_composition_explains_it(tmp_path):
     ("options", "sentence"),
     [
         ({}, None),
-        ({"stress_sign": -1}, "stress is suspect.*opposite sign|stress is suspect: it falls"),
-        ({"stress_unit": "GPa"}, "stress is suspect"),
-        ({"forces_unit": "Hartree/bohr"}, "forces are suspect.* 0.0"),
-        ({"energy_unit": "Hartree", "forces_unit": "eV/angstrom"}, "forces are suspect.*2"),
+        ({"stress_sign": -1}, "stress is inconsistent.*opposite sign|it falls as the volume grows"),
+        ({"stress_unit": "GPa"}, "stress is (inconsistent with the energies|implausible)"),
+        ({"forces_unit": "Hartree/bohr"}, "forces are inconsistent with the energies.* 0.0"),
+        (
+            {"energy_unit": "Hartree", "forces_unit": "eV/angstrom"},
+            "forces are inconsistent with the energies.* 2.*as if the unit were Hartree/angstrom",
+        ),
     ],
     ids=["right", "sign", "GPa", "forces", "energy"],
 )
-def test_wrong_units_are_suspected(tmp_path, options, sentence):
+def test_wrong_units_trigger_a_warning(tmp_path, options, sentence):
     frames = crystals(40, seed=3)
     # Forces are tested among frames of the same cell.
     for k, atoms in enumerate(crystals(20, seed=4)):
         frames[k].set_cell(frames[0].cell, scale_atoms=False)
         frames[k].positions = atoms.positions
     frames = _relabelled(frames)
-    said = inconsistencies(read(tmp_path, frames, **options))
+    found = inconsistencies(read(tmp_path, frames, **options))
     if sentence is None:
-        assert said == []
+        assert found == []
     else:
-        assert any(re.search(sentence, line) for line in said), said
+        assert any(re.search(sentence, line) for line in found), found
 
 
 def _relabelled(frames):
@@ -142,11 +145,26 @@ def _relabelled(frames):
     return frames
 
 
-def test_forces_of_the_wrong_sign_are_suspected(tmp_path):
+def test_forces_of_the_wrong_sign_trigger_a_warning(tmp_path):
     frames = molecules(40)
     path = written(tmp_path / "data.xyz", frames)
     found = read_frames(path, DataOptions("data.xyz"))
     assert inconsistencies(found) == []
     for frame in found:
         frame.labels.forces *= -1.0
-    assert "forces are suspect: their work has the opposite sign" in inconsistencies(found)[0]
+    (sentence,) = inconsistencies(found)
+    assert "the forces are inconsistent with the energies: their work has the opposite" in sentence
+
+
+@pytest.mark.parametrize(
+    ("factor", "sentence"),
+    [(1.0, None), (-1.0, "sign of a pressure: it falls"), (1e4, "implies a bulk modulus of")],
+)
+def test_stress_without_forces_is_compared_with_the_volume(tmp_path, factor, sentence):
+    frames = crystals(40, seed=3)
+    for atoms in frames:
+        atoms.info["S"] *= factor
+        del atoms.arrays["F"]
+    found = inconsistencies(read(tmp_path, frames, may_lack=("forces",)))
+    assert len(found) == (sentence is not None)
+    assert sentence is None or sentence in found[0]

@@ -1,5 +1,7 @@
 """Training on labels that a random model made: they can be learned, so the errors must fall."""
 
+import dataclasses
+
 import ase.io
 import numpy as np
 import pytest
@@ -45,7 +47,7 @@ def test_errors_fall_and_the_model_file_works(folder, tmp_path):
     assert rmse == pytest.approx(errors, rel=1e-3)
 
 
-def test_the_baseline_takes_up_the_mean_error(folder, tmp_path):
+def test_the_mean_energy_error_is_absorbed_into_the_baseline(folder, tmp_path):
     run = training(folder, tmp_path, steps=5, baseline="new")
     run.run()
     errors = [(c.energy[0] - c.energy[1]) / c.atoms for c in run.comparisons(run.split.training)]
@@ -60,16 +62,49 @@ def test_resumed_training_is_the_same_training(folder, tmp_path, optimizer):
     whole = training(folder, whole_folder, steps=12, optimizer=optimizer)
     whole.run()
     first = training(folder, parts_folder, steps=12, optimizer=optimizer, max_time=0.0)
-    while first.step < 5:
-        first._one_step()
+    while first.state.counters.step < 5:
+        first.take_step()
     first.folder.mkdir()
     first.save_state()
     second = training(folder, parts_folder, steps=12, optimizer=optimizer)
     second.resume()
-    assert second.step == 5
+    assert second.state.counters.step == 5
     second.run()
-    for a, b in zip(whole.network.parameters(), second.network.parameters(), strict=True):
+    networks = whole.state.network, second.state.network
+    for a, b in zip(*(network.parameters() for network in networks), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_states_of_earlier_versions_can_be_resumed(folder, tmp_path):
+    """The keys of the file and the types of its values stay."""
+    run = training(folder, tmp_path, steps=3)
+    run.run()
+    path = tmp_path / "run" / "state.pt"
+    state = torch.load(path, weights_only=True)
+    networks = {"network", "average", "optimizer"}
+    counters = {"step", "seen", "elapsed", "best", "worse"}
+    assert set(state) == {*networks, *counters, "shuffle", "queue", "baseline"}
+    assert set(state["optimizer"]) == {"parts"}
+    assert {key for key in state["average"] if not key.startswith("module.")} == {"n_averaged"}
+    assert all(type(state[key]) in (int, float) for key in counters)
+    assert type(state["baseline"]) is type(state["queue"]) is list
+    state.update(step=2, seen=4, elapsed=5.0, best=6.0, worse=7, baseline=[8.0, 9.0])
+    torch.save(state, path)
+    resumed = training(folder, tmp_path, steps=3)
+    resumed.resume()
+    assert dataclasses.asdict(resumed.state.counters) == {key: state[key] for key in counters}
+    assert resumed.batches.scales.baseline == resumed.scales.baseline == [8.0, 9.0]
+
+
+def test_former_names_of_options(tmp_path):
+    path = tmp_path / "options.yaml"
+    former = {"energy_spread_weight": 2.0, "message_spread_weight": "3e-1"}
+    path.write_text(yaml.safe_dump({**OPTIONS, "fit": former}))
+    fit = read_options(path).fit
+    assert (fit.energy_variance_weight, fit.message_variance_weight) == (2.0, 0.3)
+    path.write_text(yaml.safe_dump({**OPTIONS, "fit": {**former, "energy_variance_weight": 1.0}}))
+    with pytest.raises(PetDriverError, match=r"fit.energy_spread_weight is a former name of fit"):
+        read_options(path)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +112,8 @@ def test_resumed_training_is_the_same_training(folder, tmp_path, optimizer):
     [
         ({"fit": {"lerning_rate": 1e-3}}, "did you mean 'learning_rate'"),
         ({"fit": {"steps": "many"}}, "fit.steps is 'many'"),
+        ({"fit": {"learning_rate": "fast"}}, "fit.learning_rate is 'fast'; it must be a number"),
+        ({"fit": {"energy_weight": [1.0]}}, "fit.energy_weight is [1.0]; it must be one number"),
         ({"model": {"widht": 3}}, "did you mean 'width'"),
         ({"model": {"width": 30}}, "width 30 cannot be shared"),
         ({"data": {"file": "nowhere.xyz"}}, "there is no data file"),
@@ -125,7 +162,7 @@ def test_missing_options_file(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", None], ids=["binary", "folder"])
-def test_options_files_that_are_none(tmp_path, content):
+def test_unreadable_options_files(tmp_path, content):
     path = tmp_path / "options.yaml"
     path.mkdir() if content is None else path.write_bytes(content)
     with pytest.raises(PetDriverError, match=r"cannot be read .*; give the path"):
@@ -167,13 +204,13 @@ def test_bad_frames_are_found_before_training(folder, tmp_path, damage, sentence
     [("", "is empty"), ("no structure\n", "cannot be read: .* give extxyz"), ("0\n\n", "no atoms")],
     ids=["empty", "text", "no atoms"],
 )
-def test_data_files_that_are_none(tmp_path, text, sentence):
+def test_unreadable_data_files(tmp_path, text, sentence):
     (tmp_path / "data.xyz").write_text(text)
     with pytest.raises(PetDriverError, match=sentence):
         read_frames(tmp_path / "data.xyz", DataOptions("data.xyz"))
 
 
-def test_outputs_that_cannot_be(folder, tmp_path, capsys):
+def test_unusable_output_folders(folder, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     (tmp_path / "state.pt").write_bytes(b"damaged")
     for output, sentence in {"file": "cannot be made", ".": "add --restart"}.items():

@@ -1,4 +1,4 @@
-"""i-PI: a client for its sockets, a driver for its MPI jobs, a PES inside it."""
+"""i-PI: a client for its sockets, a driver for its MPI jobs, a PES file for use inside it."""
 
 from __future__ import annotations
 

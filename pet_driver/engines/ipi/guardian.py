@@ -1,12 +1,11 @@
-"""A small process that holds a driver's socket with it, and closes it in good order if the driver
-is killed.
+"""A small process that keeps a driver's socket open and closes it cleanly if the driver is killed.
 
-A process that dies with a message unread makes the kernel answer the other side with a reset, which
-i-PI 3.3 does not survive: it waits for ever. With the guardian the socket lives on for the moment
-that it takes to read what is left; then i-PI sees an orderly end, and hands the work to another
-driver.
+If a process is killed with a message unread, the kernel answers the other side with a reset, after
+which i-PI 3.3 waits for ever. With this process the socket stays open until what is left has been
+read; then the connection closes normally, and i-PI gives the work to another driver.
 
-Run as a script, by path, so that it imports nothing of ours: python -S ipi_guardian.py SOCKET PIPE
+Run as a script, by path, so that it imports nothing of this package: ``python -S guardian.py SOCKET
+PIPE``.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import sys
 
 
 class Guardian:
-    """Watches over a connected socket until `dismiss`, or until this process dies."""
+    """Second owner of a connected socket, until `dismiss` is called or this process ends."""
 
     def __init__(self, stream: socket.socket) -> None:
         watched, self._alive = os.pipe()
@@ -34,16 +33,16 @@ class Guardian:
             os.close(watched)
 
     def dismiss(self) -> None:
-        """It closes its end of the socket and leaves."""
+        """Let the process close its copy of the socket and end."""
         os.close(self._alive)
         self._process.wait()
 
 
 def watch(stream: socket.socket, pipe: int) -> None:
-    """Until the other end of the pipe is closed; then read what is left and close."""
+    """Wait until the other end of the pipe is closed; then read what is left and close."""
     os.read(pipe, 1)
     stream.setblocking(False)
-    # An error means that nothing more is there, or that the other side is gone already.
+    # An error means that there is nothing more, or that the other side is gone.
     with contextlib.suppress(OSError):
         while stream.recv(65536):
             pass

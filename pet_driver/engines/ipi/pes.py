@@ -1,4 +1,4 @@
-"""A model as a PES inside i-PI or its Python driver:
+"""A model as a PES inside i-PI or its Python driver.
 
     <ffdirect name='pet'> <pes>custom</pes> <pes_path>PATH</pes_path>
       <parameters>{template: init.xyz, model: water, dtype: float64}</parameters>
@@ -7,64 +7,73 @@
     i-pi-py_driver -m custom -P PATH -u -a pet -o template=init.xyz,model=water
 
 PATH is what `pet-driver ipi --pes-path` prints. Parameters: template, model (several with
-semicolons between), device, dtype, scope, output, extras (likewise), most_force, as of `pet-driver
-ipi`.
+semicolons between), output, extras (likewise), most_force, as of `pet-driver ipi`, and the options
+of an evaluation (scope, parity, extra_rotations, device, dtype ...), by name.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-import ase.io
 import numpy as np
 from ipi.pes.dummy import Dummy_driver
 
-from pet_driver.engines.ipi.service import Request, Service
+from pet_driver.engines.ipi.committee import Committee
+from pet_driver.engines.ipi.messages import Request
+from pet_driver.engines.ipi.service import Service
+from pet_driver.engines.ipi.template import read_template
 from pet_driver.errors import PetDriverError
-from pet_driver.graph import System
+from pet_driver.evaluation.option import unknown
+from pet_driver.evaluation.options import KEYWORDS, EvaluationOptions
 
 __DRIVER_NAME__ = "pet_driver"
 __DRIVER_CLASS__ = "PetDriver"
 
-_KNOWN = {"device", "dtype", "scope", "output", "most_force", "charge", "spin"}
-_IGNORED = {"verbosity", "verbose"}  # i-PI adds them itself
+_OWN: dict[str, Callable[[Any], Any]] = {
+    "output": str,
+    "extras": lambda text: tuple(name for name in str(text).split(";") if name),
+    "most_force": float,
+}
+_KNOWN = ("template", "model", *_OWN, *KEYWORDS)
+_IGNORED = ("verbosity", "verbose")  # i-PI adds them itself
+Numbers = Any  # one array, or a list of one for each structure
 
 
-class PetDriver(Dummy_driver):
+class PetDriver(Dummy_driver):  # type: ignore[misc]  # i-PI is not typed
     """Energies, forces and virials in atomic units.
 
     :param template: path of a structure with the elements in i-PI's order and the periodicity
     :param model: name or path; several are a committee
+    :param parameters: see above; words or numbers
+
+    Ends i-PI with one sentence if a parameter is wrong.
     """
 
-    def __init__(self, template: str = "", model: str = "", **parameters: Any) -> None:  # noqa: ANN401 (i-PI's)
-        extras = tuple(name for name in str(parameters.pop("extras", "")).split(";") if name)
-        unknown = set(parameters) - _KNOWN - _IGNORED
+    def __init__(self, template: str = "", model: str = "", **parameters: object) -> None:
         try:
-            if unknown:
-                raise PetDriverError(
-                    f"the PES has no parameter {min(unknown)!r}; known are template, model, "
-                    "extras, "
-                    f"{', '.join(sorted(_KNOWN))}"
-                )
             if not template or not model:
                 raise PetDriverError("the PES needs the parameters template and model")
-            options = {name: x for name, x in parameters.items() if name in _KNOWN}
-            structure = System.from_atoms(ase.io.read(template, parallel=False))
-            # i-PI calls from threads of its own. OpenMP stops waiting actively, and all gets twice
-            # as slow, once two threads have been given helpers: one thread does all the work.
+            committee, own = _committee(model, parameters)
+            structure = read_template(Path(template))
+            # i-PI calls from several threads. Once two threads have OpenMP teams of their own, the
+            # teams no longer spin while they wait, and each evaluation takes twice as long: one
+            # thread makes all evaluations.
             self._thread = ThreadPoolExecutor(max_workers=1)
-            self._service = Service(str(model).split(";"), structure, extras=extras, **options)
+            self._service = Service(committee, structure, **own)
             self._thread.submit(self._service.warm_up).result()
-        except (PetDriverError, OSError) as error:
+        except PetDriverError as error:
             sys.exit(f"pet-driver: {error}")
         super().__init__()
 
-    def compute(self, cell: Any, pos: Any) -> Any:  # noqa: ANN401 (one structure, or lists of several)
-        """
-        :param cell: (3, 3), lattice vectors as columns, bohr; pos: (n_atoms, 3), bohr
+    def compute(self, cell: Numbers, pos: Numbers) -> Any:  # noqa: ANN401 (as the arguments)
+        """Evaluate one structure, or several in one batch.
+
+        :param cell: (3, 3), lattice vectors as columns, bohr, or a list
+        :param pos: (n_atoms, 3), bohr, or a list
         :return: potential, forces, virial, extras; a list of these for lists
         """
         if not isinstance(cell, list):
@@ -79,8 +88,27 @@ class PetDriver(Dummy_driver):
         return [(*reply.in_atomic_units(), reply.text().decode()) for reply in replies]
 
 
+def _committee(model: str, parameters: dict[str, object]) -> tuple[Committee, dict[str, Any]]:
+    """The models, and the arguments of the service.
+
+    :raises PetDriverError: if a parameter is unknown or wrong
+    """
+    given = {name: value for name, value in parameters.items() if name not in _IGNORED}
+    for name in given:
+        if name not in _KNOWN:
+            raise PetDriverError(unknown(f"the PES has no parameter {name!r}", _KNOWN))
+    own = {}
+    for name in _OWN.keys() & given.keys():
+        value = given.pop(name)
+        try:
+            own[name] = _OWN[name](value)
+        except ValueError as error:
+            raise PetDriverError(f"{name} is {value!r}; give a number") from error
+    return Committee(str(model).split(";"), EvaluationOptions.from_keywords(**given)), own
+
+
 def _stop(error: PetDriverError) -> None:
-    """Within i-PI: an orderly end with a RESTART file; an exception in a thread would hang it."""
+    """Stop i-PI in order, with a RESTART file; an exception in a thread would hang it."""
     simulation = sys.modules.get("ipi.engine.simulation")
     if simulation is not None:
         from ipi.utils.softexit import softexit

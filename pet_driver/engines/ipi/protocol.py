@@ -1,7 +1,7 @@
-"""i-PI's wire format: what the server sends and what it expects back (i-PI 3.3, batched or not).
+"""Wire format of i-PI 3.3, batched or not: reading requests and sending results.
 
 Headers are 12 bytes; numbers are native int32 and float64; everything is in atomic units, see
-`ipi_service`. The cell has the lattice vectors as columns.
+`messages`. The cell has the lattice vectors as columns.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from ...errors import PetDriverError
 from .guardian import Guardian
-from .service import Reply, Request
+from .messages import Floats, Reply, Request
 
 _HEADER = 12
 _SEGMENTS = ("pos", "h", "ih", "pot", "force", "vir")  # in the order in which i-PI names them
@@ -26,11 +26,14 @@ _MOST_ATOMS = 10_000_000  # a larger count is a sign that client and server disa
 
 
 class ServerGoneError(PetDriverError):
-    """The server closed the connection without saying goodbye."""
+    """The server closed the connection without EXIT."""
 
 
 class Connection:
-    """Reads and writes messages on a connected socket; never spins, never waits on a dead peer."""
+    """Connected socket on which messages are read and written.
+
+    Waiting uses no processor time, and ends when the server ends.
+    """
 
     def __init__(self, stream: socket.socket) -> None:
         self._socket = stream
@@ -38,20 +41,20 @@ class Connection:
         self._guardian = Guardian(stream)
 
     def header(self) -> str:
-        """Next header, blanks stripped.
+        """Read the next header, without its blanks.
 
         :raises ServerGoneError: if the server has closed the connection
         """
         return self._take(_HEADER).decode("ascii", errors="replace").strip()
 
     def read_ahead(self, seconds: float = 0.05) -> None:
-        """Pull what has already arrived out of the kernel.
+        """Read what has already arrived into a buffer.
 
-        If this process dies while a message is unread, the kernel answers the server with a reset,
-        which i-PI 3.3 does not survive; with nothing unread it sees an orderly end and hands the
-        work to another driver. (The guardian takes care of what arrives before it can be read.)
+        If this process is killed while a message is unread, the kernel answers the server with a
+        reset, after which i-PI 3.3 waits for ever; with nothing unread the connection closes
+        normally and i-PI gives the work to another driver. (The guardian reads what arrives later.)
 
-        :param seconds: to wait, if nothing has been read beyond the last message yet
+        :param seconds: time to wait, if nothing has been read beyond the last message yet
         """
         if len(self._buffer) >= _HEADER:
             seconds = 0.0
@@ -63,10 +66,11 @@ class Connection:
             seconds = 0.0
 
     def send_status(self, status: str) -> None:
+        """Answer STATUS."""
         self._socket.sendall(status.ljust(_HEADER).encode("ascii"))
 
     def initialization(self) -> int:
-        """Read INIT; returns the number of structures per request that the server announces."""
+        """Read INIT; return the number of structures per request that the server announces."""
         _replica, length = struct.unpack("ii", self._take(8))
         text = self._take(length).decode("utf-8", errors="replace")
         found = re.search(r"batch_size\s*:\s*(\d+)", text)
@@ -75,7 +79,8 @@ class Connection:
     def request(self, batch_size: int, n_atoms: int) -> Request:
         """Read the payload of POSDATA.
 
-        :param n_atoms: what the template has
+        :param batch_size: number of structures
+        :param n_atoms: number of atoms of the template
         :raises PetDriverError: if the server's structures have another number of atoms
         """
         if batch_size == 1:
@@ -88,7 +93,7 @@ class Connection:
         return Request.from_atomic_units(cells, positions)
 
     def send_results(self, replies: list[Reply]) -> None:
-        """Answer GETFORCE in one piece."""
+        """Answer GETFORCE, in one piece."""
         energies, forces, virials = map(
             np.stack, zip(*[r.in_atomic_units() for r in replies], strict=True)
         )
@@ -103,15 +108,15 @@ class Connection:
 
     @property
     def buffered(self) -> bool:
-        """Whether something has been read and not been looked at."""
+        """Whether something has been read that no message has used yet."""
         return bool(self._buffer)
 
     def fileno(self) -> int:
-        """For select."""
+        """File descriptor, for select."""
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Leave nothing unread behind, then close."""
+        """Read what is left, then close."""
         try:
             self.read_ahead(0.0)
         except OSError:
@@ -123,13 +128,17 @@ class Connection:
     def _check_count(self, n_atoms: int) -> None:
         (count,) = struct.unpack("i", self._take(4))
         if count != n_atoms:
-            what = f"{count} atoms" if 0 <= count < _MOST_ATOMS else f"a senseless count ({count})"
+            what = (
+                f"{count} atoms"
+                if 0 <= count < _MOST_ATOMS
+                else f"an impossible number of atoms, {count},"
+            )
             raise PetDriverError(
                 f"i-PI sent {what} but the template has {n_atoms}; "
                 "use the structure of <initialize> as --template"
             )
 
-    def _numbers(self, count: int) -> np.ndarray:
+    def _numbers(self, count: int) -> Floats:
         return np.frombuffer(self._take(8 * count), dtype=np.float64)
 
     def _take(self, count: int) -> bytes:
@@ -147,7 +156,7 @@ class Connection:
 
 
 class SharedConnection(Connection):
-    """As `Connection`; cells, positions and results lie in memory that i-PI owns and shares."""
+    """Connection with cells, positions and results in shared memory, which i-PI owns."""
 
     def __init__(self, stream: socket.socket) -> None:
         super().__init__(stream)
@@ -155,47 +164,51 @@ class SharedConnection(Connection):
         self._shape = (0, 0)
 
     def request(self, batch_size: int, n_atoms: int) -> Request:
+        """Read the payload of POSDATA; see `Connection.request`."""
         self._check_count(n_atoms)
         if not self._segments:
             self._shape = (batch_size, n_atoms)
-            for kind in _SEGMENTS:
+            for name in _SEGMENTS:
                 (length,) = struct.unpack("i", self._take(4))
-                self._segments[kind] = _attached(self._take(length).decode())
+                self._segments[name] = _attached(self._take(length).decode())
         cells = self._view("h", batch_size, 3, 3)
         positions = self._view("pos", *self._shape, 3)
-        # The memory changes under our feet: these are copies.
+        # i-PI changes the memory later: the request holds copies.
         return Request.from_atomic_units(cells, positions)
 
     def send_results(self, replies: list[Reply]) -> None:
+        """Answer GETFORCE; the numbers are in the shared memory."""
         count = len(replies)
         energies, forces, virials = zip(*[r.in_atomic_units() for r in replies], strict=True)
         self._view("pot", count)[:] = energies
         self._view("force", *self._shape, 3)[:] = forces
         self._view("vir", count, 3, 3)[:] = virials
-        # Results must be there before i-PI is told so.
+        # The results must be in memory before i-PI is notified.
         self._socket.sendall(b"".join([b"FORCEREADY".ljust(_HEADER), *_extras(replies)]))
 
     def close(self) -> None:
+        """Close the socket and detach from the shared memory."""
         super().close()
         for segment in self._segments.values():
             segment.close()
         self._segments.clear()
 
-    def _view(self, kind: str, *shape: int) -> np.ndarray:
-        return np.ndarray(shape, np.float64, buffer=self._segments[kind].buf)
+    def _view(self, name: str, *shape: int) -> Floats:
+        return np.ndarray(shape, np.float64, buffer=self._segments[name].buf)
 
 
 def _attached(name: str) -> SharedMemory:
-    """A segment of the server, which the server removes."""
+    """Attach to a segment of shared memory, which the server will remove."""
     if sys.version_info >= (3, 13):
         return SharedMemory(name=name, track=False)
     segment = SharedMemory(name=name)
-    # Before Python 3.13 whoever attaches is taken for the owner, and removes it at exit.
-    resource_tracker.unregister(segment._name, "shared_memory")
+    # Before Python 3.13, Python removes at exit what a process has only attached to; it has the
+    # segment on its list by the private name.
+    resource_tracker.unregister(segment._name, "shared_memory")  # type: ignore[attr-defined]
     return segment
 
 
 def _extras(replies: list[Reply]) -> list[bytes]:
-    """Length, in bytes, and text of each."""
+    """Length in bytes and text of the extras of each reply."""
     texts = [reply.text() for reply in replies]
     return [part for text in texts for part in (struct.pack("i", len(text)), text)]

@@ -1,11 +1,11 @@
 """LAMMPS: `pet-lmp`, functions for its Python interpreter, and `pair_style mliap unified`.
 
-Importing this takes neither torch nor MPI along.
+Importing this package imports neither torch nor MPI.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .embedded import pet_attach, pet_register, pet_report
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["pet_attach", "pet_register", "pet_report"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 (any of the functions above)
+def __getattr__(name: str) -> object:
     if name in __all__:
         from . import embedded
 

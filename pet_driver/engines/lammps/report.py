@@ -1,4 +1,4 @@
-"""What the user reads in the log: how the potential runs, and where the time went."""
+"""Lines of the log: how the potential runs, and where the time goes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from ...evaluation.potential import Potential
 from ...parallel import ExchangeDomain
 
 if TYPE_CHECKING:
+    from ...graph import Graph
     from ...parallel.base import Domain
 
 _MEGABYTE = 1e6
 
 
-def opening(potential: Potential, domain: Domain, elements: list[str]) -> list[str]:
-    """Route, model, ranks, devices and halo. Collective."""
+def header_lines(potential: Potential, domain: Domain, elements: list[str]) -> list[str]:
+    """Model, scope, ranks, devices, cutoff and halo. Collective.
+
+    :param elements: of the atom types, in their order
+    """
     comm = domain.comm
     mapping = " ".join(f"{k + 1}={element}" for k, element in enumerate(elements))
     devices = comm.allgather(str(potential.device))
     threads = comm.allgather(torch.get_num_threads())
-    places = ", ".join(f"{devices.count(d)} on {d}" for d in dict.fromkeys(devices))
+    ranks = ", ".join(f"{devices.count(d)} on {d}" for d in dict.fromkeys(devices))
     transport = "GPU memory" if domain.transport.on_device else "host memory"
     if isinstance(domain, ExchangeDomain):
         halo = f"ghosts one cutoff deep, edge messages exchanged through {transport}"
@@ -32,14 +36,17 @@ def opening(potential: Potential, domain: Domain, elements: list[str]) -> list[s
     each = f"threads each: {fewest}" if fewest == most else f"threads each: {fewest} to {most}"
     return [
         f"model {potential.name} (sha256 {potential.digest[:12]}), types {mapping}",
-        f"scope {potential.scope}, {potential.dtype}, route fix external, ranks: {places}, {each}",
-        f"cutoff {potential.cutoff:g} + skin {domain.skin:g} angstrom, {halo}",
+        f"scope {potential.scope}, {potential.dtype}, route fix external, ranks: {ranks}, {each}",
+        f"cutoff {potential.neighbor_cutoff:g} + skin {domain.skin:g} angstrom, {halo}",
     ]
 
 
-def distribution(domain: Domain, n_ghosts: int) -> str:
-    """Atoms and ghosts of the ranks, fewest, mean and most. Collective."""
-    counts = np.array(domain.comm.allgather((domain.n_local, n_ghosts, domain.n_centres)))
+def distribution(domain: Domain, graph: Graph, n_ghosts: int) -> str:
+    """Fewest, mean and most atoms, ghosts and evaluated environments of the ranks. Collective.
+
+    :param graph, n_ghosts: of this rank
+    """
+    counts = np.array(domain.comm.allgather((domain.n_local, n_ghosts, graph.n_centres)))
     words = [
         f"{name} {column.min()} / {column.mean():.0f} / {column.max()}"
         for name, column in zip(("atoms", "ghosts", "evaluated"), counts.T, strict=True)
@@ -48,9 +55,9 @@ def distribution(domain: Domain, n_ghosts: int) -> str:
 
 
 class Tally:
-    """Time and traffic of one run.
+    """Time and traffic since it was made.
 
-    evaluations: number of steps evaluated.
+    :ivar evaluations: number of steps evaluated, counted by the caller
     """
 
     def __init__(self, domain: Domain) -> None:
@@ -60,7 +67,7 @@ class Tally:
         domain.watch.reset()
 
     def lines(self, elapsed: float) -> list[str]:
-        """Shares of the time, mean over the ranks, and their imbalance. Collective.
+        """Shares of the time as means over the ranks, their imbalance, and traffic. Collective.
 
         :param elapsed: seconds of the run
         """

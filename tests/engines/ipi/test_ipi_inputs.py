@@ -33,7 +33,7 @@ def run_input(name, folder, steps=None, replaced=None):
     """Run in a copy; the driver's command is that of the README, with some words replaced."""
     shutil.copytree(INPUTS / name, folder)
     text = (folder / "input.xml").read_text()
-    # Not by i-PI's sockets_prefix: a socket within <ffcommittee> does not heed it.
+    # Not by i-PI's sockets_prefix: a socket within <ffcommittee> ignores it.
     mark = f"_{uuid.uuid4().hex[:8]}"
     text = re.sub(r"<address> (\w+) <", rf"<address> \1{mark} <", text)
     if steps is not None:
@@ -42,9 +42,9 @@ def run_input(name, folder, steps=None, replaced=None):
     command = re.search(r"pet-driver ipi ((?:.*\\\n)*.*)", (folder / "README.md").read_text())[1]
     words = command.replace("\\\n", " ").split()
     words = [str((replaced or {}).get(word, word)) for word in words]
-    for place, word in enumerate(words[:-1]):
+    for index, word in enumerate(words[:-1]):
         if word in ("--unix", "--shm"):
-            words[place + 1] += mark
+            words[index + 1] += mark
     with (folder / "ipi.log").open("w") as log:
         server = subprocess.Popen(
             [program("i-pi"), "input.xml"], cwd=folder, stdout=log, stderr=log, env=environment()
@@ -77,7 +77,7 @@ def test_dynamics(tmp_path, name):
     table = np.loadtxt(tmp_path / "run" / "simulation.out")
     assert len(table) == 3
     assert np.isfinite(table).all()
-    # Colored noise is kept account of with each of its kicks, which are large.
+    # The conserved quantity includes the work of each kick of colored noise, which is large.
     assert np.ptp(table[:, 2]) < (2.0 if name == "water_piglet" else 0.2)
     if name == "water_npt_pimd":
         assert np.ptp(table[:, -1]) > 0.0
@@ -104,8 +104,8 @@ def test_piglet_gives_harmonic_oscillators_their_quantum_energy():
             noise = np.zeros((10, 10))
             kicks = drift[mode] @ covariance[mode] * 3.166811563e-6
             noise[1:, 1:] = kicks + kicks.T
-            spread = solve_continuous_lyapunov(motion, noise)[0, 0]
-            potential += 0.5 * frequency**2 * spread / beads
+            variance = solve_continuous_lyapunov(motion, noise)[0, 0]
+            potential += 0.5 * frequency**2 * variance / beads
         quantum = 0.25 * frequency / np.tanh(0.5 * frequency / temperature)
         assert potential == pytest.approx(quantum, rel=4e-3)
 

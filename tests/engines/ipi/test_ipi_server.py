@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 
 from helpers import environment, program
-from pet_driver.engines.ipi.client import Address, Client
+from pet_driver.engines.ipi.address import Address
+from pet_driver.engines.ipi.client import Client
+from pet_driver.engines.ipi.committee import Committee
 from pet_driver.engines.ipi.service import Service
+from pet_driver.evaluation.options import EvaluationOptions
 from pet_driver.graph import System
 from pet_driver.units import BOHR, HARTREE
 
 pytest.importorskip("ipi")
 
-KINDS = [
+MESSAGE_FORMATS = [
     pytest.param(1, True, id="single"),
     pytest.param(1, False, id="single, messages not consolidated"),
     pytest.param(4, True, id="batched"),
@@ -94,7 +97,7 @@ def check(server, potential):
         np.testing.assert_allclose(np.array(virial) * HARTREE, expected.virial, atol=1e-8)
 
 
-@pytest.mark.parametrize(("batch", "consolidated"), KINDS)
+@pytest.mark.parametrize(("batch", "consolidated"), MESSAGE_FORMATS)
 @pytest.mark.parametrize("mode", ["unix", "inet"])
 def test_round_trips(model_file, potential, structures, mode, batch, consolidated):
     server = Server(mode, batch, consolidated, structures)
@@ -102,14 +105,15 @@ def test_round_trips(model_file, potential, structures, mode, batch, consolidate
     thread.start()
     path = f"/tmp/ipi_{server.name}" if mode == "unix" else None
     address = Address(path, "127.0.0.1", server.port)
-    service = Service([str(model_file)], System.from_atoms(structures[0]), dtype="float64")
+    committee = Committee([str(model_file)], EvaluationOptions(dtype="float64"))
+    service = Service(committee, System.from_atoms(structures[0]))
     assert Client([(address, service)], wait=30.0).run() == 0
     thread.join()
     check(server, potential)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("batch", "consolidated"), KINDS)
+@pytest.mark.parametrize(("batch", "consolidated"), MESSAGE_FORMATS)
 def test_round_trips_in_shared_memory(
     tmp_path, model_file, potential, structures, batch, consolidated
 ):

@@ -1,4 +1,4 @@
-"""All ways to i-PI, all outputs, and what happens when somebody dies. Always the real i-PI."""
+"""All transports of i-PI, all outputs, and drivers or servers that are killed; with real i-PI."""
 
 import json
 import os
@@ -188,11 +188,15 @@ def test_extras(tmp_path, boxed, molecule):
 
 
 def test_left_handed_cells_and_positions_out_of_the_cell(model_file, potential, small_box):
-    """What i-PI's averages over rotations send, given to the service itself."""
-    from pet_driver.engines.ipi.service import Request, Service
+    """Structures as i-PI's averages over rotations send them, given to the service directly."""
+    from pet_driver.engines.ipi.committee import Committee
+    from pet_driver.engines.ipi.messages import Request
+    from pet_driver.engines.ipi.service import Service
+    from pet_driver.evaluation.options import EvaluationOptions
     from pet_driver.graph import System
 
-    service = Service([str(model_file)], System.from_atoms(small_box), dtype="float64")
+    committee = Committee([str(model_file)], EvaluationOptions(dtype="float64"))
+    service = Service(committee, System.from_atoms(small_box))
     mirror = np.diag([1.0, 1.0, -1.0])
     turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
     turn *= np.linalg.det(turn)
@@ -241,8 +245,8 @@ def test_driver_before_the_server(tmp_path, model_file, boxed):
     ("patience", "reconnect"), [("", "0"), ("<timeout> 2 </timeout>", "1")], ids=["waits", "drops"]
 )
 def test_a_slow_driver(tmp_path, model_file, small_box, patience, reconnect):
-    """It takes six seconds over one structure. i-PI waits for it; or, told to be impatient, drops
-    it, and has the driver back when that connects again."""
+    """It takes six seconds for one structure. i-PI waits for it; or, with a timeout, closes the
+    connection, and uses the driver again when that reconnects."""
     field = socket_field(extra=patience)
     with simulation(tmp_path, small_box, field, steps=40) as started:
         driver = started.drive(model_file, options=["--reconnect", reconnect])
@@ -350,7 +354,7 @@ def test_a_silent_server_is_left_and_costs_nothing(tmp_path, model_file, boxed):
             driver.wait()
             os.unlink(path)
     assert driver.returncode == 4
-    assert "nothing heard for 3 s" in errors
+    assert "no message for 3 s" in errors
     assert after.user + after.system - before.user - before.system < 0.3
 
 

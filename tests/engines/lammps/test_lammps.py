@@ -5,14 +5,14 @@ import pytest
 from ase import Atoms
 from lammps_runs import dumped, script, succeeded
 
-from pet_driver.engines.lammps.script import join_lines, split_words
+from pet_driver.engines.lammps.script_text import join_lines, split_words
 
 
 def test_ranks_agree_with_each_other_and_with_ase(
     run_lammps, model_file, potential, water_box, tmp_path
 ):
     first, last, tables = {}, {}, {}
-    # Random weights make a rough landscape, in which rounding grows fast: small steps.
+    # With random weights forces change fast, and rounding errors grow fast: small steps.
     text = script(model_file, timestep="0.0001")
     for ranks in (1, 2, 3):
         tables[ranks] = succeeded(run_lammps(text, ranks))
@@ -78,7 +78,7 @@ mass 2 15.999"""
 def test_box_smaller_than_the_cutoff_and_ranks_without_atoms(
     run_lammps, model_file, potential, ranks
 ):
-    """Several images of one atom are neighbors, and most ranks own nothing."""
+    """Several images of one atom are neighbors, and most ranks own no atom."""
     box = SMALL.format(a=5.0)
     row = succeeded(run_lammps(script(model_file, box=box, steps=0), ranks))[0]
     positions = [[0.3, 0.3, 0.3], [1.1, 0.8, 0.4], [4.7, 0.9, 0.2]]
@@ -144,8 +144,8 @@ def test_keywords_of_the_pair_style(run_lammps, model_file, checkpoint, water_bo
         ({"elements": "H Xx"}, "'Xx', which is no chemical element"),
         ({"model": "nowhere.safetensors"}, "there is no model 'nowhere.safetensors'"),
         ({"units": "lj"}, "units are 'lj'"),
-        ({"model": "water parity perhaps"}, "parity is 'perhaps'; it must be yes or no"),
-        ({"model": "water skin wide"}, "skin is 'wide'; it must be a length"),
+        ({"model": "water parity perhaps"}, "parity is 'perhaps'; give yes or no"),
+        ({"model": "water skin wide"}, "skin is 'wide'; give a length in angstrom"),
         ({"commands": "set atom 2 x 1.0 y 1.0 z 1.0\nset atom 3 x 1.0 y 1.0 z 1.01"}, "0.01 angst"),
     ],
     ids=["types", "unknown", "no element", "no model", "units", "parity", "skin", "too close"],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.io.lammpsdata import read_lammps_data, write_lammps_data
 from lammps_runs import printed
 
@@ -146,11 +147,34 @@ def test_routes_equal_ase(run_lmp, files, box, tmp_path, route, layers, ranks):
     assert_equal(run_lmp(text, ranks), tmp_path, expected, route)
 
 
+@pytest.mark.usefixtures("box")
+def test_times_are_reported_in_the_middle_of_a_run(run_lmp, files):
+    _, model, _ = files(2)
+    text = HEADER + ATTACH.format(model=model).replace('pet_attach"', 'pet_attach, pet_report"')
+    text += "fix times all python/invoke 2 end_of_step pet_report\nfix move all nve\n"
+    text += "timestep 0.0001\nrun 4\n"
+    result = run_lmp(text, 2)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    assert result.stdout.count("pair_style pet: 3 evaluations in") == 1
+    assert result.stdout.count("pair_style pet: 2 evaluations in") == 1
+
+
 def test_one_layer_needs_nothing_of_ghosts(run_lmp, files, box, tmp_path):
     found, _, stub = files(1)
     text = HEADER + f"pair_style mliap unified {stub} 0\npair_coeff * * H O\n" + RUN
     expected = Potential(found, dtype="float64").compute(box)
     assert_equal(run_lmp(text, 2), tmp_path, expected, "pairs")
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_free_molecule_has_no_ghosts_on_one_rank(run_lmp, files, tmp_path, ranks):
+    found, _, stub = files(2)
+    water = [[2.0, 2.0, 2.0], [2.76, 2.59, 2.0], [1.24, 2.59, 2.1]]
+    atoms = Atoms("OHH", water, cell=[4.0, 6.0, 5.0])
+    write_lammps_data(tmp_path / "box.data", atoms, specorder=["H", "O"], masses=True)
+    text = "boundary f f f" + HEADER + ROUTES["wide"].format(stub=stub) + RUN
+    expected = Potential(found, dtype="float64").compute(atoms)
+    assert_equal(run_lmp(text, ranks), tmp_path, expected, "pairs")
 
 
 @pytest.mark.filterwarnings("ignore:.*was trained with scope")
@@ -163,7 +187,7 @@ def test_other_scopes_run_where_ghosts_are_listed(run_lmp, files, box, tmp_path)
 
 @pytest.mark.parametrize("route", ["exchange", "wide"])
 def test_overlay_and_types_without_element(run_lmp, files, box, tmp_path, route):
-    """Hydrogens are not seen by the model; ZBL acts on all."""
+    """Hydrogens are NULL for the model; ZBL acts on all atoms."""
     found, _, stub = files(2)
     style, last = (REGISTER, "0") if route == "exchange" else ("comm_modify cutoff 10.0\n", "1")
     text = HEADER + style + f"pair_style hybrid/overlay mliap unified {stub} {last} zbl 1.0 2.0\n"

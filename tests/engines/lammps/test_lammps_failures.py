@@ -1,4 +1,4 @@
-"""A rank that fails ends the run on all ranks, with its sentence, and nobody waits for ever."""
+"""A rank that fails ends the run on all ranks, with its message, and no rank waits for ever."""
 
 import re
 import subprocess
@@ -41,6 +41,15 @@ def test_an_error_in_the_model_stops_all_ranks(run_failing, model_file, how, cal
     assert "rank 1: ValueError: injected" in result.stderr
     assert result.stderr.count("pet-lmp:") == 1
     assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_an_error_in_a_wide_halo_stops_all_ranks(run_failing, model_file):
+    """There only forces on ghosts are exchanged, at the end, and some ranks only receive."""
+    text = script(model_file, steps=30).replace("dtype float64", "dtype float64 halo wide")
+    result = run_failing(text, 3, "error", 1, 9)
+    assert result.returncode == 2
+    assert "rank 1: ValueError: injected" in result.stderr
+    assert result.stderr.count("pet-lmp:") == 1
 
 
 def test_numbers_that_are_not_finite_stop_all_ranks(run_failing, model_file, tmp_path):

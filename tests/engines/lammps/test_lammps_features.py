@@ -233,7 +233,7 @@ def test_fixes_defined_before_the_potential_act_after_it(run_lammps, model_file,
 
 @pytest.mark.slow
 def test_tiled_ranks_that_are_balanced_again_and_again(run_lammps, model_file, tmp_path):
-    """Atoms change owner between steps; the trajectory does not notice."""
+    """Atoms change owner between steps; the trajectory is that of one rank."""
     text = script(model_file, timestep="0.0001", steps=15)
     output_of(run_lammps(text, 1))
     expected = dumped(tmp_path, 15)
@@ -244,7 +244,7 @@ def test_tiled_ranks_that_are_balanced_again_and_again(run_lammps, model_file, t
 
 
 def test_several_runs_with_changes_between(run_lammps, model_file, potential, box):
-    """Other models, atoms removed, another element: each run sees what is there."""
+    """Other models, atoms removed, another element: each run evaluates the present state."""
     text = HEADER + "thermo_style custom step pe pxx\nvelocity all set 0 0 0\n"
     text += PET.format(model=model_file) + ENERGY
     text += "set atom 1 type 1\n" + ENERGY + "set atom 1 type 2\n" + ENERGY

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pet_driver import PetDriverError
-from pet_driver.engines.lammps.mliap_data import Pairs, check_interface, exchanged_ids
+from pet_driver.engines.lammps.mliap_data import MliapPairs, check_interface, exchanged_ids
 
 
 class Data:
@@ -41,19 +41,19 @@ def test_ids_of_ghosts_are_those_of_their_atoms():
 
 
 def test_pairs_are_sorted_and_know_nothing_of_atoms_that_are_not_seen():
-    pairs = Pairs(Data())
+    pairs = MliapPairs(Data())
     assert pairs.n_local == 2
     assert pairs.species.tolist() == [0, 1, 0, 1]
     edges = list(zip(pairs.centre.tolist(), pairs.neighbor.tolist(), strict=True))
     assert edges == [(0, 1), (0, 3), (1, 0), (1, 2)]
     np.testing.assert_array_equal(pairs.per_pair(pairs.vectors, np.arange(4)).numpy(), Data.rij)
-    np.testing.assert_array_equal(pairs.spread(np.array([5.0, 7.0])), [5.0, 0.0, 7.0])
+    np.testing.assert_array_equal(pairs.per_local_atom(np.array([5.0, 7.0])), [5.0, 0.0, 7.0])
 
 
 @pytest.mark.parametrize(
     ("data", "version", "sentence"),
     [
-        (Old(), 20260704, "does not tell nlistatoms"),
+        (Old(), 20260704, "lacks nlistatoms"),
         (kokkos(Data()), 20240829, "has no exchange in ML-IAP with KOKKOS"),
         (kokkos(Data()), 20251210, r"is wrong \(lammps#4808\)"),
     ],

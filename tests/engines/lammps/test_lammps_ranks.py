@@ -24,8 +24,8 @@ def molecules(cell, repeats, seed=7):
     positions = []
     for corner in np.ndindex(*repeats):
         axes, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-        place = (np.array(corner) + 0.25) / repeats @ np.array(cell)
-        positions.append(place + WATER @ axes.T)
+        centre = (np.array(corner) + 0.25) / repeats @ np.array(cell)
+        positions.append(centre + WATER @ axes.T)
     count = int(np.prod(repeats))
     return Atoms("OHH" * count, np.concatenate(positions), cell=cell, pbc=True)
 
@@ -43,7 +43,7 @@ def slab():
 
 
 def cluster():
-    """Three molecules in the corner of a large box: most ranks own nothing."""
+    """Three molecules in the corner of a large box: most ranks own no atom."""
     atoms = molecules(np.diag([9.0, 3.0, 3.0]), (3, 1, 1))
     atoms.positions += 2.0
     atoms.set_cell([30.0] * 3)
@@ -151,15 +151,15 @@ def test_every_system_and_model_on_every_number_of_ranks(
             system, name, numbers = line[len("RESULT ") :].split("/")
             printed[system, name] = np.array(numbers.split(), dtype=float)
     for (system, name), prediction in expected.items():
-        place = f"{system}, {name}, {ranks} ranks"
+        case = f"{system}, {name}, {ranks} ranks"
         energy, volume, *pressure = printed[_file(system), _file(name)]
         atoms = np.loadtxt(tmp_path / f"{_file(system)}.{_file(name)}.txt", skiprows=9, ndmin=2)
-        _close(energy, prediction.energy, place + ": energy")
-        _close(atoms[:, 1], prediction.energies, place + ": energies")
-        _close(atoms[:, 2:5], prediction.forces, place + ": forces")
-        _close(np.array(pressure) * volume / BAR, _voigt(prediction.virial), place + ": virial")
+        _close(energy, prediction.energy, case + ": energy")
+        _close(atoms[:, 1], prediction.energies, case + ": energies")
+        _close(atoms[:, 2:5], prediction.forces, case + ": forces")
+        _close(np.array(pressure) * volume / BAR, _voigt(prediction.virial), case + ": virial")
         # LAMMPS calls the negative of the virial stress.
-        _close(-atoms[:, 5:] / BAR, _voigt(prediction.virials), place + ": virials")
+        _close(-atoms[:, 5:] / BAR, _voigt(prediction.virials), case + ": virials")
 
 
 def _file(name):

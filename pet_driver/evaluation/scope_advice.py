@@ -1,0 +1,61 @@
+"""Warnings about scopes other than that of training."""
+
+from __future__ import annotations
+
+import warnings
+
+from ..model import Hyperparameters
+
+
+def warn_about_scope(name: str, hyper: Hyperparameters, scope: str) -> None:
+    """Warn where a scope changes the errors of a model or lacks some of its outputs.
+
+    :param name: of the model
+    :param hyper: of its network
+    :param scope: of the evaluation
+    """
+    advice = scope_advice(hyper.scope, scope, hyper.message_layers)
+    if advice:
+        warnings.warn(
+            f"{name} was trained with scope {hyper.scope!r} and runs with {scope!r}: {advice}",
+            stacklevel=4,
+        )
+    lost = ", ".join(output for output, _ in hyper.properties)
+    if scope == "layer" and hyper.foreign.final_combination and lost:
+        warnings.warn(
+            f"{name} has no {lost} in scope 'layer': this scope's readout features are invariant; "
+            "use scope atom or structure",
+            stacklevel=4,
+        )
+
+
+def scope_advice(trained: str, chosen: str, message_layers: int) -> str | None:
+    """How a scope other than that of training changes the errors; None: it does not.
+
+    :param trained: scope of training
+    :param chosen: scope of evaluation
+    :param message_layers: number of message layers of the network
+    """
+    if chosen == trained or (message_layers == 1 and {trained, chosen} == {"layer", "atom"}):
+        return None
+    if trained == "none" and chosen != "layer":
+        return (
+            "an average over orientations, exactly invariant; the errors of the model card hold "
+            "approximately"
+        )
+    if trained == "none" and message_layers == 1:
+        return (
+            "an average over frames, exactly invariant; the errors of the model card hold "
+            "approximately"
+        )
+    if trained == "none":
+        return (
+            "its messages are averaged over frames, which they were not in training: expect larger "
+            "errors than on the model card, or fine-tune with scope layer"
+        )
+    if chosen == "none":
+        return "the energy depends on the orientation and the errors of the model card do not apply"
+    return (
+        "its messages are no longer averaged over frames, as they were in training: the errors of "
+        "the model card do not apply"
+    )

@@ -1,0 +1,160 @@
+"""Frames of pairs of neighbors: the inner cutoff, the weights of the pairs and their frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .constants import FrameConstants
+from .rotations import frame_from_axes
+from .switches import switch_off, switch_on
+
+_LAMBERT_W_OF_1_OVER_E = 0.2784645427610738  # T(beta) = W0(1/e) / beta
+
+
+@dataclass(frozen=True)
+class NeighborGeometry:
+    """Distances and directions of the neighbors of each centre, and the inner cutoff.
+
+    lengths, valid: (n_centres, n_neighbors), angstrom, False for padding; directions: (n_centres,
+    n_neighbors, 3), unit vectors; inner: (n_centres,), angstrom.
+    """
+
+    lengths: Tensor
+    directions: Tensor
+    valid: Tensor
+    inner: Tensor
+
+    def select(self, centres: Tensor) -> NeighborGeometry:
+        """Geometry of some of the centres.
+
+        :param centres: (n_kept,), indices
+        """
+        return NeighborGeometry(
+            self.lengths[centres],
+            self.directions[centres],
+            self.valid[centres],
+            self.inner[centres],
+        )
+
+
+@dataclass(frozen=True)
+class PairFrames:
+    """Frames of the pairs of neighbors of every centre, before pruning.
+
+    centre: (n_pairs,), ascending; frames: (n_pairs, 3, 3); weights: (n_pairs,), the paper's, not
+    normalized; neighbors: the geometry that they are made from.
+    """
+
+    neighbors: NeighborGeometry
+    centre: Tensor
+    frames: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(
+        cls, vectors: Tensor, valid: Tensor, cutoff: float, constants: FrameConstants
+    ) -> PairFrames:
+        """Frames of all pairs inside the inner cutoff of each centre.
+
+        Parameters as in `environment_frames`.
+        """
+        # Padding gets a fixed direction at twice the cutoff: finite, and its weight is zero.
+        padding = vectors.new_tensor([2.0 * cutoff, 0.0, 0.0])
+        vectors = torch.where(valid[..., None], vectors, padding)
+        lengths = torch.linalg.vector_norm(vectors, dim=-1)
+        directions = vectors / lengths[..., None]
+        sin2 = 1.0 - (directions @ directions.transpose(1, 2)) ** 2
+        outer = cutoff - constants.margin
+        inner = inner_cutoff(lengths, sin2, valid, outer, constants)
+        axis = axis_cutoff(lengths, valid, outer, constants)
+        neighbors = NeighborGeometry(lengths, directions, valid, inner)
+        return cls(neighbors, *pair_frames(neighbors, sin2, constants, axis))
+
+
+def inner_cutoff(
+    lengths: Tensor, sin2: Tensor, valid: Tensor, outer: float, constants: FrameConstants
+) -> Tensor:
+    """Radius that just encloses the closest non-collinear pair of neighbors: the paper's R_in.
+
+    SmoothMin over the outer radius and, for each pair, SmoothMax(r, r') + T(beta), the pairs
+    weighted by their switches.
+
+    :param lengths: (n_centres, n_neighbors), angstrom
+    :param sin2: (n_centres, n_neighbors, n_neighbors), squared sine of the angle between neighbors
+    :param valid: (n_centres, n_neighbors), False for padding
+    :param outer: the outer radius R_out, angstrom
+    :return: (n_centres,), angstrom
+    """
+    a, b = torch.triu_indices(lengths.shape[1], lengths.shape[1], offset=1, device=lengths.device)
+    radial = switch_off(lengths, outer, constants.margin) * valid
+    r_a, r_b = lengths[:, a], lengths[:, b]
+    share = torch.sigmoid(constants.beta * (r_a - r_b))
+    enclosing = r_b + (r_a - r_b) * share + _LAMBERT_W_OF_1_OVER_E / constants.beta
+    angular = switch_on(sin2[:, a, b], constants.sin2_threshold, constants.sin2_width)
+    present = radial[:, a] * radial[:, b] * angular
+    # Relative to the outer radius, so that the exponents stay small whatever the radius.
+    boltzmann = present * torch.exp(constants.beta * (outer - enclosing))
+    excess = (boltzmann * (enclosing - outer)).sum(1) / (1.0 + boltzmann.sum(1))
+    return outer + excess + constants.margin
+
+
+def axis_cutoff(
+    lengths: Tensor, valid: Tensor, outer: float, constants: FrameConstants
+) -> Tensor | None:
+    """Radius within which a neighbor may be the first axis of a frame; None where all may.
+
+    Smooth minimum of the distances, plus ``axis_margin``, so that the nearest neighbor always
+    counts in full. Not in the paper, where all neighbors may.
+
+    :param lengths: (n_centres, n_neighbors), angstrom
+    :param valid: (n_centres, n_neighbors), False for padding
+    :param outer: the outer radius R_out, angstrom
+    :return: (n_centres,), angstrom
+    """
+    if constants.axis_margin is None:
+        return None
+    present = switch_off(lengths, outer, constants.margin) * valid
+    boltzmann = present * torch.exp(constants.beta * (outer - lengths))
+    excess = (boltzmann * (lengths - outer)).sum(1) / (1.0 + boltzmann.sum(1))
+    return outer + excess + constants.axis_margin
+
+
+def pair_frames(
+    neighbors: NeighborGeometry,
+    sin2: Tensor,
+    constants: FrameConstants,
+    axis: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Frames of all ordered pairs of neighbors inside the inner cutoff.
+
+    The first axis points along the first neighbor, the second along the normal of the plane of
+    both.
+
+    :param sin2: (n_centres, n_neighbors, n_neighbors), squared sine of the angle between neighbors
+    :param axis: (n_centres,), see `axis_cutoff`
+    :return: centre (n_pairs,), frames (n_pairs, 3, 3), and the paper's weights (n_pairs,) before
+        pruning
+    """
+    lengths, directions, inner = neighbors.lengths, neighbors.directions, neighbors.inner
+    inside = neighbors.valid & (lengths < inner[:, None])
+    start = constants.sin2_threshold - constants.sin2_width
+    mask = inside[:, :, None] & inside[:, None, :] & (sin2 > start)
+    mask.diagonal(dim1=1, dim2=2).fill_(False)
+    if axis is not None:
+        mask &= (lengths < axis[:, None])[:, :, None]
+    centre, first, second = mask.nonzero(as_tuple=True)
+    radial = switch_off(lengths, inner[:, None], constants.margin)
+    sin2 = sin2[centre, first, second]
+    linear = (sin2 - start) / constants.sin2_width
+    weights = radial[centre, first] * radial[centre, second]
+    weights = weights * switch_on(sin2, start, constants.sin2_width) * linear
+    if axis is not None and constants.axis_margin is not None:
+        axis_switch = switch_off(lengths, axis[:, None], constants.axis_margin)
+        weights = weights * axis_switch[centre, first]
+    e1 = directions[centre, first]
+    normal = torch.linalg.cross(e1, directions[centre, second])
+    e2 = normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True)
+    return centre, frame_from_axes(e1, e2), weights

@@ -1,0 +1,51 @@
+"""Graphs of whole structures, whose neighbor lists are used again while atoms move little."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from ase import Atoms
+
+from .charge_spin import ChargeAndSpin
+from .graph import Graph, graph_of_edges
+from .system import System, species_indices
+from .verlet_cache import VerletCache
+
+
+class StructureGraphs:
+    """Makes graphs of structures that one process holds as a whole.
+
+    :param species: atomic numbers that the model knows, in its order
+    :param lists: neighbor lists of earlier structures
+    :param charge_and_spin: of structures that have none, and what the model knows
+    :param device: of the graphs
+    """
+
+    def __init__(
+        self,
+        species: tuple[int, ...],
+        lists: VerletCache,
+        charge_and_spin: ChargeAndSpin,
+        device: torch.device,
+    ) -> None:
+        self.species, self.lists, self.device = species, lists, device
+        self.charge_and_spin = charge_and_spin
+
+    def of(self, structures: Sequence[Atoms | System]) -> Graph:
+        """Graph of several structures, one after another.
+
+        :raises PetDriverError: for unknown elements, charges or spins, and impossible geometries
+        """
+        systems = as_systems(structures)
+        return graph_of_edges(
+            [species_indices(system.numbers, self.species) for system in systems],
+            [self.lists.edges(system) for system in systems],
+            self.device,
+            self.charge_and_spin.table(systems, self.device),
+        )
+
+
+def as_systems(structures: Sequence[Atoms | System]) -> list[System]:
+    """Structures as `System`; those of ASE are copied."""
+    return [x if isinstance(x, System) else System.from_atoms(x) for x in structures]

@@ -1,0 +1,126 @@
+"""Evaluation of one message layer in all frames of each centre."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..frames.average import FrameAverage, in_parts
+from ..frames.frame_set import FrameSet
+from .centre_state import CentreState
+from .message_layer import MessageLayer
+from .output import LayerOutput
+from .pass_options import PassOptions
+from .readout import Readout, SampleFeatures
+from .tokens import EdgeGeometry
+
+
+class Outgoing(NamedTuple):
+    """Averages over frames that go to the next layer.
+
+    node: (n_centres, node_width); messages: (n_centres, n_neighbors, width).
+    """
+
+    node: Tensor
+    messages: Tensor
+
+
+@dataclass(frozen=True)
+class LayerPass:
+    """One message layer, its readout (None: nothing is read out), and the options of the pass.
+
+    sends: whether nodes and messages go to a next layer or exchange.
+    """
+
+    layer: MessageLayer
+    readout: Readout | None
+    sends: bool
+    options: PassOptions
+
+    def __call__(
+        self, state: CentreState, frames: FrameSet | None
+    ) -> tuple[LayerOutput, Outgoing | None]:
+        """Evaluate the layer and average over the frames of each centre.
+
+        :param frames: frames of the centres; None: plain evaluation
+        :return: what is read out, and what goes to the next layer, if anything does
+        """
+        layer, chunk = self.layer, self.options.chunk
+        node = layer.node_features(state.centre_species, state.node)
+        node_width = node.shape[1]
+        invariant = in_parts(
+            layer.invariant_part, chunk, state.neighbor_species, state.messages, state.waves
+        )
+        geometry = state.geometry
+        tables = (
+            geometry.vectors,
+            geometry.lengths,
+            geometry.factors,
+            geometry.log_factors,
+            invariant,
+        )
+        if state.shift is not None:
+            node = torch.cat([node, state.shift], dim=1)
+        evaluate = functools.partial(self._evaluate, node_width, geometry.lengths.shape[1])
+        average = FrameAverage(state.n_neighbors, frames, chunk)
+        means, variances = average(evaluate, tables, node, self.options.variances)
+        output = self._read(means, frames is None)
+        if variances:
+            self._add_variances(output, variances, geometry.factors)
+        return output, Outgoing(means[-2], means[-1]) if self.sends else None
+
+    def _evaluate(
+        self,
+        node_width: int,
+        n_neighbors: int,
+        frames: Tensor | None,
+        edge_tables: Sequence[Tensor],
+        node: Tensor,
+    ) -> list[Tensor]:
+        """Results of some samples: energies, properties, features, node, messages.
+
+        Those that are not read out or not sent are left out.
+
+        :param node_width: width of the node features, which a shift follows in the table
+        :param n_neighbors: number of neighbors to which the messages are padded
+        """
+        vectors, lengths, factors, log_factors, invariant = edge_tables
+        if frames is not None:
+            vectors = vectors @ frames
+        geometry = EdgeGeometry(vectors.to(lengths.dtype), lengths, factors, log_factors)
+        node, *shifts = torch.split(node, node_width, dim=1)
+        node, edges = self.layer(geometry, invariant, node)
+        node = sum(shifts, start=node)
+        results = []
+        if self.readout is not None:
+            features = SampleFeatures(node, edges, geometry)
+            results.append(self.readout.energies(features))
+            results += self.readout.property_values(features, frames)
+            if self.options.features:
+                results.append(self.readout.features(features))
+        if self.sends:
+            padding = (0, 0, 0, n_neighbors - edges.shape[1])
+            results += [node, nn.functional.pad(edges, padding)]
+        return results
+
+    def _read(self, means: list[Tensor], plain: bool) -> LayerOutput:
+        """The averages of what is read out."""
+        if self.readout is None:
+            return LayerOutput()
+        names = self.readout.property_names(plain)
+        features = means[1 + len(names)] if self.options.features else None
+        properties = dict(zip(names, means[1:], strict=False))
+        return LayerOutput(means[0], properties, features=features)
+
+    def _add_variances(self, output: LayerOutput, variances: list[Tensor], factors: Tensor) -> None:
+        """Variances of energies and of what is sent, means over features."""
+        if self.readout is not None:
+            output.energy_variance = variances[0]
+        if self.sends:
+            messages = (variances[-1].mean(-1) * factors).sum(1)
+            output.message_variance = variances[-2].mean(-1) + messages

@@ -1,0 +1,88 @@
+"""Reverse-edge exchange between ranks: edges to ghosts have their reversed edges elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import PetDriverError
+from ..graph import ReverseEdgeExchange
+from .edge_pairing import EdgePairing
+from .transport import Transport
+
+
+@dataclass(frozen=True)
+class HaloExchange(ReverseEdgeExchange):
+    """Exchange of the edges of one rank with those of the others.
+
+    All listed edges between two ranks take part, those beyond the cutoff with zeros. So both ranks
+    send and expect the same number of values even where, by rounding, only one of them has an edge
+    within the cutoff; its cutoff factor is zero. The index n_edges stands for such an edge.
+
+    send: (n_remote,), edges whose values are sent, sorted by rank; kept: (n_kept,), which of the
+    values received are for edges within the cutoff; receive: (n_kept,), these edges; reverse:
+    (n_edges,), reversed edge of each edge, n_edges where another rank holds it; counts: (n_ranks,),
+    number of values exchanged with each rank; transport: to the other ranks.
+    """
+
+    send: Tensor
+    kept: Tensor
+    receive: Tensor
+    reverse: Tensor
+    counts: NDArray[np.int64]
+    transport: Transport
+
+    @classmethod
+    def of(
+        cls,
+        pairing: EdgePairing,
+        active: NDArray[np.int64],
+        transport: Transport,
+        device: torch.device,
+    ) -> HaloExchange:
+        """Exchange of those of the paired edges that are within the cutoff.
+
+        :param active: (n_edges,), indices into the paired edges
+        """
+        index_map = np.full(len(pairing.centre) + 1, len(active))
+        index_map[active] = np.arange(len(active))
+        receive = index_map[pairing.receive]
+        kept = np.nonzero(receive < len(active))[0]
+
+        def tensor(array: NDArray[np.int64]) -> Tensor:
+            return torch.as_tensor(array, device=device)
+
+        return cls(
+            send=tensor(index_map[pairing.send]),
+            kept=tensor(kept),
+            receive=tensor(receive[kept]),
+            # A reversed edge on another rank has the index -1: the last entry of the map.
+            reverse=tensor(index_map[pairing.reverse[active]]),
+            counts=pairing.counts,
+            transport=transport,
+        )
+
+    def reversed_values(self, edges: Tensor) -> Tensor:
+        """Values (n_edges, k) of the reversed edges. Collective."""
+        padded = torch.cat([edges.detach(), edges.new_zeros(1, edges.shape[1])])
+        here = padded.index_select(0, self.reverse)
+        outgoing = padded.index_select(0, self.send)
+        received = self.transport.exchange(outgoing, self.counts, self.counts)
+        return here.index_copy_(0, self.receive, received.index_select(0, self.kept))
+
+    def local_reverse(self) -> Tensor:
+        """Index of the reversed edge of each edge, (n_edges,).
+
+        :raises PetDriverError: if there are several ranks
+        """
+        size = self.transport.comm.size
+        if size > 1:
+            raise PetDriverError(
+                f"this scope needs all atoms on one rank, there are {size}; run on one rank or use "
+                "scope layer"
+            )
+        return self.reverse

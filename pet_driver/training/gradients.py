@@ -1,0 +1,96 @@
+"""Gradients of the loss of a batch, of which every process computes its share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ..evaluation.rotation_error import random_rotations
+from ..frames import FrameSet
+from ..model import PET
+from .batches import Batches
+from .data import Frame
+from .loss import Counts, loss, predict
+from .options import FitOptions
+from .schedule import Schedule
+from .state import Counters
+from .workers import Workers
+
+
+class BatchGradients:
+    """Computes the gradients of the loss with respect to the weights.
+
+    Random numbers depend on the seed of the options and the step alone, so that a batch gives the
+    same gradients however it is shared among processes, and after a resume.
+
+    :param fit: weights of the loss, precision and seed
+    :param batches: makes graphs and labels
+    :param schedule: weight of the energies, and whether frames are drawn
+    :param workers: the processes that share each batch
+    :param rotate: turn each structure by a random rotation
+    """
+
+    def __init__(
+        self,
+        fit: FitOptions,
+        batches: Batches,
+        schedule: Schedule,
+        workers: Workers,
+        rotate: bool,
+    ) -> None:
+        self.fit, self.batches, self.schedule = fit, batches, schedule
+        self.workers, self.rotate = workers, rotate
+
+    def accumulate(self, network: PET, frames: list[Frame], counters: Counters) -> float:
+        """Add the gradients of this process's share of a batch to those of the parameters.
+
+        :param frames: of the whole batch
+        :return: the share of the loss
+        """
+        step, elapsed = counters.step, counters.elapsed
+        sizes = [len(frame.system) for frame in frames]
+        own = self.workers.share(sizes)
+        if own.start == own.stop:
+            return 0.0
+        rotations = None
+        if self.rotate:
+            rotations = random_rotations(len(frames), self._seed(step))[own]
+        graph, labels = self.batches.make(frames[own], rotations)
+        sampler = None
+        if self.schedule.sampled(step, elapsed):
+            sampler = self._sampling(step, sum(sizes), sum(sizes[: own.start]), sum(sizes[own]))
+        unit = self.batches.scales.energy
+        predicted = predict(
+            network,
+            graph,
+            sampler,
+            differentiable=True,
+            low_precision=self.fit.precision == "bfloat16",
+            unit=unit,
+        )
+        atoms = torch.tensor(graph.sizes, dtype=torch.float64, device=self.batches.device)
+        weight = self.schedule.energy_weight(step, elapsed)
+        value = loss(predicted, labels, atoms, self.fit, unit, weight, Counts.of(frames))
+        value.backward()  # type: ignore[no-untyped-call] # torch's
+        return value.item()
+
+    def _seed(self, step: int) -> int:
+        return self.fit.seed * 1_000_003 + step
+
+    def _sampling(
+        self, step: int, atoms: int, first: int, count: int
+    ) -> Callable[[FrameSet], FrameSet]:
+        """Draws one frame of each centre.
+
+        :param atoms: number of atoms of the whole batch
+        :param first: position of this process's first atom among them
+        :param count: number of atoms of this process
+        """
+        generator = torch.Generator().manual_seed(self._seed(step))
+
+        def draw(frames: FrameSet) -> FrameSet:
+            numbers = torch.rand(atoms, generator=generator, dtype=torch.float64)
+            return frames.sample(draw=numbers[first : first + count].to(frames.weights.device))
+
+        return draw

@@ -1,0 +1,94 @@
+"""State of a training: everything that changes from step to step, saved and resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ..errors import PetDriverError
+from ..model import PET
+from .optimizer import Optimizer
+from .options import FitOptions
+from .order import Order
+from .scales import Scales
+
+STATE_FILE = "state.pt"
+
+
+@dataclass
+class Counters:
+    """How far a training has come.
+
+    step: optimizer steps done; seen: frames used so far, repetitions counted; elapsed: seconds of
+    all runs together; best: lowest validation error; worse: validations since then.
+    """
+
+    step: int = 0
+    seen: int = 0
+    elapsed: float = 0.0
+    best: float = math.inf
+    worse: int = 0
+
+
+class TrainingState:
+    """Weights, their moving average, optimizer, order of the frames, baseline and counters.
+
+    :param scales: shared with whoever makes batches; its baseline is part of the state
+    """
+
+    def __init__(self, network: PET, scales: Scales, order: Order, fit: FitOptions) -> None:
+        self.network, self.scales, self.order = network, scales, order
+        average = get_ema_multi_avg_fn(fit.ema_decay)  # type: ignore[no-untyped-call] # torch's
+        self.average = AveragedModel(network, multi_avg_fn=average)
+        # The averaged weights are only differentiated with respect to positions.
+        self.average.requires_grad_(False)
+        self.optimizer = Optimizer(network, fit)
+        self.counters = Counters()
+
+    @property
+    def averaged_network(self) -> PET:
+        """The network with the exponential moving average of the weights."""
+        return cast(PET, self.average.module)
+
+    def save(self, path: Path) -> None:
+        """Write all that `load` needs to continue exactly from here, whole or not at all."""
+        content = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            **self.order.state(),
+            "baseline": list(self.scales.baseline),
+            **dataclasses.asdict(self.counters),
+        }
+        partial = path.with_name(path.name + ".part")
+        torch.save(content, partial)
+        partial.replace(path)
+
+    def load(self, path: Path, device: torch.device) -> None:
+        """Continue from a state that `save` wrote.
+
+        :param device: where the tensors go
+        :raises PetDriverError: if the file is damaged or belongs to another network
+        """
+        try:
+            content = torch.load(path, map_location=device, weights_only=True)
+            self.network.load_state_dict(content["network"])
+            self.average.load_state_dict(content["average"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.order.restore({"shuffle": content["shuffle"], "queue": content["queue"]})
+            self.scales.baseline = content["baseline"]
+            for field in dataclasses.fields(Counters):
+                setattr(self.counters, field.name, content[field.name])
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # torch raises errors of any kind for a damaged file
+            raise PetDriverError(
+                f"{path} is damaged or belongs to another model; add --restart to begin anew, or "
+                "give another output"
+            ) from error

@@ -1,0 +1,57 @@
+"""Chunks after a shortage of memory."""
+
+import pytest
+import torch
+
+from pet_driver.evaluation.chunking import Chunking
+
+CPU = torch.device("cpu")
+
+
+class Memory:
+    """An evaluation that fits only below some number of samples."""
+
+    def __init__(self, chunking, most):
+        self.chunking, self.most = chunking, most
+
+    def evaluate(self):
+        if (self.chunking.chunk or 1000) > self.most:
+            raise torch.OutOfMemoryError
+        return "done"
+
+
+def run(chunking, memory):
+    return chunking.retried(memory.evaluate, lambda: 1000)
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_a_chunk_halved_by_one_shortage_grows_back():
+    chunking = Chunking(CPU, 0.4, None)
+    memory = Memory(chunking, 300)
+    assert run(chunking, memory) == "done"
+    assert chunking.chunk == 250
+    memory.most = 10**6
+    chunks = [chunking.chunk for _ in range(100) if run(chunking, memory)]
+    assert chunks[:3] == [250, 250, 250]
+    assert chunks[-1] is None
+    assert 500 in chunks
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_where_memory_stays_short_larger_chunks_are_tried_ever_more_rarely():
+    chunking = Chunking(CPU, 0.4, 400)
+    memory = Memory(chunking, 300)
+    sizes = []
+    for _ in range(1000):
+        run(chunking, memory)
+        sizes.append(chunking.chunk)
+    failures = sum(size == 400 for size in sizes)
+    assert 2 <= failures <= 8
+    assert sizes.count(200) > 950
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_the_smallest_chunk_that_does_not_fit_is_an_error():
+    chunking = Chunking(CPU, 0.4, None)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(chunking, Memory(chunking, 3))
