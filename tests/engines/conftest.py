@@ -19,7 +19,7 @@ def run_lammps(tmp_path):
         command = [program("mpiexec"), "-n", str(ranks), program("pet-lmp"), "-in", "in.lmp"]
         command += ["-log", "none", *options]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300
+            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=900
         )
 
     return run

@@ -20,7 +20,7 @@ def run_example(name, folder, ranks, *variables):
     command = [program("mpiexec"), "-n", str(ranks), program("pet-lmp")]
     command += ["-in", str(EXAMPLES / name / "in.lmp"), "-log", "none", *variables]
     result = subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=500
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=1800
     )
     assert result.returncode == 0, result.stdout[-1500:] + result.stderr
     lines = [line.split() for line in result.stdout.splitlines()]
@@ -102,7 +102,7 @@ def test_script_for_a_cluster_launches(tmp_path):
         },
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
     )
     assert result.returncode == 0, result.stdout[-1500:] + result.stderr
     assert "ranks: 2 on cpu, threads each: 1" in result.stdout
@@ -124,7 +124,7 @@ def test_path_integral_water_runs(tmp_path):
             command = [program("pet-driver"), "ipi", "water", "--template", "init.xyz"]
             command += ["--unix", "pet", "--prefix", f"{tmp_path}/", "--wait", "60"]
             result = subprocess.run(
-                command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300
+                command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=900
             )
             server.wait(timeout=60)
         finally:
