@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pet_driver.evaluation.rotation_error import rotated
-from pet_driver.frames import FrameConstants
+from pet_driver.frames import NAMED_CONSTANTS, FrameConstants
 from pet_driver.model import ForeignHyperparameters, Hyperparameters
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +36,9 @@ NEAREST = replace(
         margin=0.8, axis_margin=0.5, pruning_fraction=0.3, pruning_width=0.7, pruning_rounds=1
     ),
 )
+# As MODERN, with contrast: near neighbors count more, so that few frames are left.
+CONTRAST = replace(MODERN, frames=NAMED_CONSTANTS["speed"])
+GENTLE_CONTRAST = replace(MODERN, frames=NAMED_CONSTANTS["accuracy"])
 PAPER = Hyperparameters(
     species=(1, 6, 8),
     cutoff=3.5,

@@ -70,7 +70,7 @@ def model_paths(folder: Path) -> dict[str, Path]:
     for name in CONVERTED:
         paths[name] = folder / f"{name}.safetensors"
         source = DATA / "metatrain" / f"{name}.ckpt"
-        if main(["convert", str(source), "-o", str(paths[name])]):
+        if main(["convert", str(source), "-o", str(paths[name]), "--frames", "paper"]):
             raise SystemExit(f"{source} could not be converted")
     return paths
 

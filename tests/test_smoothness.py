@@ -11,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from scipy.spatial.transform import Rotation
 
-from helpers import MODERN, NEAREST
+from helpers import CONTRAST, GENTLE_CONTRAST, MODERN, NEAREST
 from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.rotation_error import rotated
 from pet_driver.files.checkpoint import random_checkpoint
@@ -30,6 +31,21 @@ def along(angle, length):
 
 def cluster(symbols, positions):
     return Atoms(symbols, [[0.0, 0.0, 0.0], *positions])
+
+
+def pulled(crystal, direction, s):
+    """A perfect crystal of carbon whose first atom is moved by s along a direction."""
+    atoms = crystal.copy()
+    atoms.numbers[:] = 6
+    atoms.positions[0] += s * np.array(direction) / np.linalg.norm(direction)
+    return atoms
+
+
+DIAMOND = bulk("C")  # 12 equal frames
+FCC = bulk(
+    "Cu", a=3.4, orthorhombic=True
+)  # 24 equal frames, and 96 of three quarters of their weight
+BCC = bulk("W", a=2.9, cubic=True)
 
 
 # What moves with s, and the range of s. Cutoff 3.5, outer radius 3.35, margin 0.15 angstrom.
@@ -65,6 +81,26 @@ PATHS = {
     ),
 }
 
+# An atom is pulled out of a perfect crystal: ties of 12, of 24 (and 96 lighter) and of 8 frames.
+CRYSTAL_PATHS = {
+    "an atom of diamond is pulled along a bond": (
+        lambda s: pulled(DIAMOND, [1, 1, 1], s),
+        (-0.2, 0.25),
+    ),
+    "an atom of diamond is pulled off all bonds": (
+        lambda s: pulled(DIAMOND, [0.2, 0.5, 0.9], s),
+        (-0.2, 0.25),
+    ),
+    "an atom of an fcc crystal is pulled out": (
+        lambda s: pulled(FCC, [0.9, 0.3, 0.1], s),
+        (-0.2, 0.25),
+    ),
+    "an atom of a bcc crystal is pulled out": (
+        lambda s: pulled(BCC, [0.9, 0.3, 0.1], s),
+        (-0.2, 0.25),
+    ),
+}
+
 
 def potential_of(hyper, scope, **options):
     with warnings.catch_warnings():
@@ -82,11 +118,18 @@ def slopes(potential, path, s):
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS.keys())
-@pytest.mark.parametrize("hyper", [MODERN, NEAREST, SHARP], ids=["gentle", "nearest", "sharp"])
+@pytest.mark.parametrize(
+    "hyper",
+    [MODERN, NEAREST, SHARP, CONTRAST, GENTLE_CONTRAST],
+    ids=["gentle", "nearest", "sharp", "contrast", "gentle contrast"],
+)
 def test_forces_do_not_jump(hyper, path):
+    assert_no_jump(potential_of(hyper, "layer"), *path)
+
+
+def assert_no_jump(potential, geometry, ends):
     """Where the slope changes most, look closer, until the points are 2e-10 of the path apart."""
-    geometry, (start, end) = path
-    potential = potential_of(hyper, "layer")
+    start, end = ends
     changes = []
     for _ in range(6):  # 40 times nearer each time
         s = np.linspace(start, end, 41)
@@ -99,12 +142,29 @@ def test_forces_do_not_jump(hyper, path):
     assert changes[-1] < max(changes[-2] / 20.0, rounding), changes
 
 
+@pytest.mark.parametrize("path", CRYSTAL_PATHS.values(), ids=CRYSTAL_PATHS.keys())
+@pytest.mark.parametrize("hyper", [CONTRAST, GENTLE_CONTRAST], ids=["contrast", "gentle contrast"])
+def test_forces_do_not_jump_in_crystals(hyper, path):
+    assert_no_jump(potential_of(hyper, "layer"), *path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CRYSTAL_PATHS.values(), ids=CRYSTAL_PATHS.keys())
+@pytest.mark.parametrize("hyper", [MODERN, NEAREST, SHARP], ids=["gentle", "nearest", "sharp"])
+def test_forces_do_not_jump_in_crystals_without_contrast(hyper, path):
+    assert_no_jump(potential_of(hyper, "layer"), *path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("scope", "hyper", "name"),
     [
         *(("layer", MODERN, name) for name in PATHS),
         *(("layer", NEAREST, name) for name in PATHS),
+        *(("layer", CONTRAST, name) for name in PATHS),
+        *(("layer", CONTRAST, name) for name in CRYSTAL_PATHS),
+        *(("layer", GENTLE_CONTRAST, name) for name in CRYSTAL_PATHS),
+        ("atom", CONTRAST, "three in a line"),
         ("atom", MODERN, "three in a line"),
     ],
 )
@@ -115,7 +175,7 @@ def test_energy_is_smooth_to_fourth_order(scope, hyper, name):
     place is resolved at last, a derivative that jumps would double the difference of the next
     order for ever.
     """
-    geometry, (start, end) = PATHS[name]
+    geometry, (start, end) = (PATHS | CRYSTAL_PATHS)[name]
     potential = potential_of(hyper, scope)
     ratios = [np.inf]
     for _ in range(4):

@@ -34,7 +34,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--symmetry",
         action="store_true",
-        help="errors under rotation and cost: plain, averaged over random rotations, exact",
+        help="errors under rotation, cost and symmetrization force: plain, averaged over random "
+        "rotations, exact; force errors too where STRUCTURE has forces (eV/A)",
     )
     parser.add_argument(
         "--rotations", type=int, default=8, help="random rotations to average over (default: 8)"

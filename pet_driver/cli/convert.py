@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import PetDriverError
+from ..evaluation.options import FRAMES
+from .model_options import read_structures
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ..evaluation.frame_choice import FrameChoice
+    from ..files.checkpoint import Checkpoint
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,6 +42,19 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="the folder is from before April 2024, when bond energies ended at the cutoff "
         "without the cutoff factor",
     )
+    parser.add_argument(
+        "--frames",
+        metavar="NAME",
+        choices=FRAMES,
+        help=f"constants of the frames: {', '.join(FRAMES)} (default: the cheapest whose "
+        "symmetrization force is small, as measured)",
+    )
+    parser.add_argument(
+        "--structure",
+        metavar="FILE",
+        type=Path,
+        help="structure that frame constants are chosen on (default: a random one of the elements)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -42,18 +65,56 @@ def run(options: argparse.Namespace) -> None:
     """
     from ..files.checkpoint import save_checkpoint
     from ..files.conversion import convert
+    from ..frames import NAMED_CONSTANTS
 
     output = options.output or Path(f"{options.source.stem}.safetensors")
     if output.suffix != ".safetensors":
         raise PetDriverError(f"the output is {output}; give a name that ends in .safetensors")
     if not output.parent.is_dir():
         raise PetDriverError(f"there is no folder {output.parent}; make it first")
+    if options.frames and options.structure:
+        raise PetDriverError("--structure is for the choice of frames; give it or --frames")
+    structure = read_structures(options.structure)[0] if options.structure else None
     checkpoint = convert(options.source, options.variant, options.sudden_bonds)
+    if options.frames:
+        frames = NAMED_CONSTANTS[options.frames]
+        checkpoint = replace(checkpoint, hyper=replace(checkpoint.hyper, frames=frames))
+        described = f"frames: {options.frames}"
+    else:
+        choice = _choice(checkpoint, structure)
+        checkpoint, described = choice.applied(checkpoint), _described(choice)
     save_checkpoint(checkpoint, output)
     names = [name for name, _ in checkpoint.hyper.properties]
     print(
         f"wrote {output}: {len(checkpoint.hyper.species)} elements, "
         f"{sum(w.numel() for w in checkpoint.weights.values()):,} parameters"
         + (f", with {', '.join(names)}" if names else "")
-        + "\nas trained it is not symmetric; with scope atom or structure it is, exactly"
+        + "\nas trained it is not symmetric; with scope atom or structure it is, exactly\n"
+        + described
     )
+
+
+def _choice(checkpoint: Checkpoint, structure: Atoms | None) -> FrameChoice:
+    """Choose the constants of the frames.
+
+    :param structure: None: a random one
+    """
+    from ..evaluation.frame_choice import CANDIDATES, choose_frames, random_structure
+    from ..runtime.progress import Progress
+
+    if structure is None:
+        structure = random_structure(checkpoint.hyper.species)
+    with Progress("choosing frames", len(CANDIDATES)) as progress:
+        return choose_frames(checkpoint, structure, progress.advance)
+
+
+def _described(choice: FrameChoice) -> str:
+    """What was measured for each candidate, and a warning where even the best is too large."""
+    lines = [f"frames: {choice.name}, chosen on {choice.structure}, scope atom:"]
+    for name, x in choice.found.items():
+        lines.append(
+            f"  {name:10s}{x.frames:6.1f} frames per atom, symmetrization force "
+            f"{1e3 * x.symmetrization:.3g} meV/A, {100 * x.share:.1f} % of the plain forces"
+        )
+    sentence = choice.found[choice.name].warning()
+    return "\n".join(lines if sentence is None else [*lines, f"warning: {sentence}"])

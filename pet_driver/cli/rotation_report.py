@@ -1,4 +1,7 @@
-"""Report of `pet-driver check --symmetry`: errors under rotation and what exactness costs."""
+"""Report of `pet-driver check --symmetry`: errors under rotation and what exactness costs.
+
+Exactness costs time, and forces: the symmetrization force is the part that stems from frames.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,7 @@ def print_report(
     counts = exact.frames(atoms).counts().cpu().numpy()
     print(f"{exact.name}: {len(atoms)} atoms, {options.dtype} on {exact.device}")
     _print_errors(results)
+    _print_symmetrization(exact, plain, atoms)
     _print_histogram(counts)
     if picture:
         draw(results, counts, picture)
@@ -89,6 +93,37 @@ def _print_errors(results: dict[str, Orientations]) -> None:
             f"{1e3 * result.seconds:10.1f}{result.seconds / unit:7.1f}"
         )
     print("errors: root-mean-square deviation over orientations; the same weights in all rows")
+
+
+def _print_symmetrization(exact: Potential, plain: Potential, atoms: Atoms) -> None:
+    """Print the symmetrization force beside the plain forces, and beside errors where known."""
+    from ..evaluation.symmetrization import SymmetrizationForce, root_mean_square
+
+    labels = _labelled_forces(atoms)
+    error = None
+    if labels is not None:
+        error = root_mean_square(exact.compute(atoms).forces - labels)
+    found = SymmetrizationForce.of(exact, [atoms], error)
+    print(
+        f"symmetrization force {1e3 * found.symmetrization:.3g} meV/A, root-mean-square, "
+        f"{100 * found.share:.1f} % of the plain forces ({1e3 * found.plain:.4g} meV/A)"
+    )
+    if labels is not None and error is not None:
+        plain_error = root_mean_square(plain.compute(atoms).forces - labels)
+        print(f"force error {1e3 * error:.3g} meV/A, of plain PET {1e3 * plain_error:.3g} meV/A")
+    sentence = found.warning()
+    if sentence is not None:
+        print(f"warning: {sentence}")
+
+
+def _labelled_forces(atoms: Atoms) -> npt.NDArray[np.float64] | None:
+    """Forces that the file of the structure gives, eV/angstrom; None: it has none."""
+    found = atoms.arrays.get("forces")
+    if found is None and atoms.calc is not None:
+        found = atoms.calc.results.get("forces")
+    if found is None or np.shape(found) != (len(atoms), 3):
+        return None
+    return np.asarray(found, dtype=np.float64)
 
 
 def _print_histogram(counts: npt.NDArray[np.int64]) -> None:

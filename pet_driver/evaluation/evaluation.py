@@ -40,8 +40,10 @@ class Evaluation:
 
     energies: (n_owned,); gradient: of the sum of the energies with respect to the edge vectors,
     (n_edges, 3); properties: (n_owned, 3) or (n_owned, 3, 3) each, by name; energy_variance,
-    message_variance: (n_owned,), over frames, where asked for. In units of the network, or, after
-    `Rescaling.applied`, in eV, eV/angstrom and the units of the properties.
+    message_variance: (n_owned,), over frames, where asked for; symmetrization: (n_edges, 3), the
+    part of the gradient that goes through frames and their weights, None without frames or without
+    gradient. In units of the network, or, after `Rescaling.applied`, in eV, eV/angstrom and the
+    units of the properties.
     """
 
     energies: Tensor
@@ -49,3 +51,4 @@ class Evaluation:
     properties: dict[str, Tensor] = field(default_factory=dict)
     energy_variance: Tensor | None = None
     message_variance: Tensor | None = None
+    symmetrization: Tensor | None = None

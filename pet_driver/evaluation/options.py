@@ -18,6 +18,7 @@ from ..errors import PetDriverError
 from .option import Option, integer, number, one_of, optional, unknown, yes_or_no
 
 SCOPES = ("layer", "atom", "structure", "none")
+FRAMES = ("speed", "accuracy", "paper")  # keys of `frames.NAMED_CONSTANTS`, which imports torch
 DTYPE_NAMES = ("float32", "float64")
 _DEVICE = re.compile(r"(cpu|cuda)(:\d+)?")
 _KEY = "option"  # of the metadata of a field
@@ -52,6 +53,17 @@ class EvaluationOptions:
             "(plain PET)",
             "SCOPE",
             unset="as trained",
+        ),
+    )
+    frames: str | None = _field(
+        None,
+        Option(
+            optional(one_of(FRAMES)),
+            f"choose one of {', '.join(FRAMES)}",
+            "constants of the frames: speed (few frames), accuracy (small symmetrization force), "
+            "paper (those of arXiv 2305.19302)",
+            "NAME",
+            unset="those of the model",
         ),
     )
     parity: bool = _field(

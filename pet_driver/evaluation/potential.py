@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import PetDriverError
 from ..files.checkpoint import Checkpoint, load_checkpoint
-from ..frames import FrameSet
+from ..frames import NAMED_CONSTANTS, FrameSet
 from ..graph import (
     ChargeAndSpin,
     Graph,
@@ -90,8 +90,9 @@ class Potential(DescribedModel):
         self.chunking = Chunking(self.device, options.memory_share, options.chunk)
         lists = VerletCache(self.neighbor_cutoff, options.skin)
         self._graphs = StructureGraphs(self.species, lists, self._charge_and_spin, self.device)
+        constants = None if options.frames is None else NAMED_CONSTANTS[options.frames]
         self._evaluator = Evaluator(
-            self.model.network, self.scope, options.extra_rotations, options.parity
+            self.model.network, self.scope, constants, options.extra_rotations, options.parity
         )
         if isinstance(model, Checkpoint):
             warn_about_scope(self.name, self.hyper, self.scope)
@@ -197,6 +198,28 @@ class Potential(DescribedModel):
         deviation: NDArray[np.float64] = variance.to(torch.float64).sqrt().cpu().numpy()
         return deviation * self.model.rescaling.energy_scale
 
+    def symmetrization_forces(
+        self, structures: Sequence[Atoms | System]
+    ) -> list[NDArray[np.float64]]:
+        """The part of the forces that stems from frames, (n_atoms, 3) each, eV/angstrom.
+
+        It is the force minus the one with frames and weights held fixed: the gradient of the
+        weights times the disagreement of the frames, and the turning of the frames times the
+        torque of the network. It is zero for plain PET, and for a network that gives the same
+        energy in every orientation.
+        """
+        found: list[NDArray[np.float64]] = []
+        for group in batches_for(self.device, as_systems(structures)):
+            graph = self._charge_and_spin.filled(self.graph(group))
+            request = EvaluationRequest(self.chunking.allowed(), self.chunking.chunk)
+            evaluation = self._evaluator.evaluate(graph, request)
+            through = evaluation.symmetrization
+            if through is None:
+                through = torch.zeros_like(evaluation.gradient)
+            forces, _ = forces_and_virials(graph, through * self.model.rescaling.energy_scale)
+            found += np.split(forces.cpu().numpy(), np.cumsum(graph.sizes)[:-1])
+        return found
+
     def energy_uncertainty(self, structures: Sequence[Atoms | System]) -> NDArray[np.float64]:
         """Standard deviation of the energy of each structure, (n_structures,), eV.
 
@@ -240,7 +263,7 @@ class Potential(DescribedModel):
             return prediction.with_direct_forces(graph.sizes) if self.options.direct else prediction
 
 
-_PLAIN: dict[str, Any] = {"scope": "none", "extra_rotations": 0, "parity": False}
+_PLAIN: dict[str, Any] = {"scope": "none", "frames": None, "extra_rotations": 0, "parity": False}
 
 
 def load_model(

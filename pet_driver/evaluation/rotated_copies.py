@@ -83,7 +83,7 @@ class CopyEvaluator:
 
     def evaluate(
         self, variable: Tensor, ensembles: list[RotatedCopies]
-    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
         """Weighted sums over all copies.
 
         Some copies at a time are evaluated and differentiated with respect to vectors, frames and
@@ -92,12 +92,13 @@ class CopyEvaluator:
 
         :param variable: (n_all_edges, 3), of which vectors, cutoffs and frames are functions
         :return: energies (n_centres,); properties (n_centres, 3) or (n_centres, 3, 3) each; the
-            gradient of the sum of the energies with respect to the variable, its shape
+            gradient of the sum of the energies with respect to the variable, its shape, in two
+            parts: with frames and weights held fixed, and through them
         """
         made = [x for x in (self.graph.vectors, self.graph.cutoffs) if x is not None]
         geometry = [x.detach().requires_grad_(True) for x in made]
         geometry_gradients = [torch.zeros_like(x) for x in geometry]
-        gradient = torch.zeros_like(variable)
+        through = torch.zeros_like(variable)
         energies = variable.new_zeros(self.graph.n_centres)
         properties = {
             name: variable.new_zeros(len(energies), *(3,) * rank)
@@ -113,13 +114,11 @@ class CopyEvaluator:
                 frame_gradients.append(gradients[:2])
                 for total, slope in zip(geometry_gradients, gradients[2:], strict=True):
                     total += slope
-            gradient += _through_frames(ensemble.frames, frame_gradients, variable)
+            through += _through_frames(ensemble.frames, frame_gradients, variable)
         if self.graph.vectors is variable:
-            return energies, properties, gradient + geometry_gradients[0]
-        (through_geometry,) = torch.autograd.grad(
-            made, variable, geometry_gradients, retain_graph=True
-        )
-        return energies, properties, gradient + through_geometry
+            return energies, properties, geometry_gradients[0], through
+        (plain,) = torch.autograd.grad(made, variable, geometry_gradients, retain_graph=True)
+        return energies, properties, plain, through
 
     def _copies_at_a_time(self, ensemble: RotatedCopies) -> int:
         read = len(ensemble.copy) / max(len(ensemble.frames.centre), 1)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..frames import FrameSet, environment_frames, fixed_rotations, pooled_frames
+from ..frames import FrameConstants, FrameSet, environment_frames, fixed_rotations, pooled_frames
 from ..graph import Graph, truncate
 from ..model import PET, PassOptions
 from .chunking import SMALLEST_CHUNK
@@ -28,15 +28,22 @@ class Evaluator:
         "atom": the energy of every atom, whose whole receptive field is rotated into each of its
         frames; "structure": the whole structure, rotated into the frames of all its atoms, as in
         the original code; "none": nothing
+    :param constants: of the frames; None: those of the network's hyperparameters
     :param extra_rotations: number of further, fixed orientations in which every frame is used
     :param parity: whether mirror images of the frames are used too, for invariance under O(3)
     """
 
     def __init__(
-        self, network: PET, scope: str, extra_rotations: int = 0, parity: bool = False
+        self,
+        network: PET,
+        scope: str,
+        constants: FrameConstants | None = None,
+        extra_rotations: int = 0,
+        parity: bool = False,
     ) -> None:
         self.network = network
         self.scope = scope
+        self._constants = constants or network.hyper.frames
         self._rotations = fixed_rotations(extra_rotations, parity)
         self._covariant = bool(network.hyper.properties)
 
@@ -99,9 +106,8 @@ class Evaluator:
     ) -> Evaluation:
         """Evaluate in the scopes layer and none."""
         hyper = self.network.hyper
-        frames: FrameSet | Callable[[], FrameSet] | None = None
-        if self.scope == "layer":
-            frames = _sampled(self._frames(seen, request.memory), request)
+        made = self._frames(seen, request.memory) if self.scope == "layer" else None
+        frozen = None if made is None else made.leaf()
         options = PassOptions(
             chunk=self._chunk(seen, request),
             variances=request.variances,
@@ -110,14 +116,13 @@ class Evaluator:
         )
         with torch.autocast(vectors.device.type, torch.bfloat16, enabled=request.low_precision):
             messages = seen.exchange.messages(seen.padded)
-            output = self.network(seen.network_input(), frames, messages, options)
-        gradient = torch.zeros_like(vectors)
+            output = self.network(
+                seen.network_input(), _sampled(frozen, request), messages, options
+            )
+        gradient, symmetrization = torch.zeros_like(vectors), None
         if request.gradient:
-            (gradient,) = torch.autograd.grad(
-                output.energies.sum(),
-                vectors,
-                create_graph=request.weights_too,
-                materialize_grads=True,
+            gradient, symmetrization = _gradients(
+                output.energies.sum(), vectors, made, frozen, request.weights_too
             )
         found = Evaluation(
             output.energies,
@@ -125,6 +130,7 @@ class Evaluator:
             output.properties,
             output.energy_variance,
             output.message_variance,
+            symmetrization,
         )
         return found if request.weights_too else detached(found)
 
@@ -135,10 +141,10 @@ class Evaluator:
         copies = self._copies(seen, request.memory)
         chunk = self._chunk(seen, request) or torch.iinfo(torch.int64).max
         evaluator = CopyEvaluator(self.network, seen, chunk)
-        energies, properties, gradient = evaluator.evaluate(vectors, copies)
+        energies, properties, plain, through = evaluator.evaluate(vectors, copies)
         n_owned = seen.n_owned
         properties = {name: x[:n_owned] for name, x in properties.items()}
-        return Evaluation(energies[:n_owned], gradient, properties)
+        return Evaluation(energies[:n_owned], plain + through, properties, symmetrization=through)
 
     def _frames(
         self, seen: Graph, memory: int | None = None, n_centres: int | None = None
@@ -154,7 +160,7 @@ class Evaluator:
             seen.frame_vectors(hyper.cutoff)[:n_centres],
             seen.padded.valid[:n_centres],
             hyper.cutoff,
-            hyper.frames,
+            self._constants,
             self._covariant,
             None if memory is None else max(int(_FRAMES_SHARE * memory) // per_centre, 1),
         )
@@ -168,7 +174,7 @@ class Evaluator:
             seen.frame_vectors(hyper.cutoff),
             seen.padded.valid,
             hyper.cutoff,
-            hyper.frames,
+            self._constants,
             seen.structure,
             len(seen.sizes),
             self._covariant,
@@ -202,11 +208,59 @@ def detached(found: Evaluation) -> Evaluation:
         {name: x.detach() for name, x in found.properties.items()},
         cut(found.energy_variance),
         cut(found.message_variance),
+        cut(found.symmetrization),
     )
 
 
-def _sampled(frames: FrameSet, request: EvaluationRequest) -> FrameSet | Callable[[], FrameSet]:
+def _sampled(
+    frames: FrameSet | None, request: EvaluationRequest
+) -> FrameSet | Callable[[], FrameSet] | None:
     sampler = request.sampler
-    if sampler is None:
+    if sampler is None or frames is None:
         return frames
     return lambda: sampler(frames)
+
+
+def _gradients(
+    energy: Tensor,
+    vectors: Tensor,
+    made: FrameSet | None,
+    frozen: FrameSet | None,
+    weights_too: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Gradient of the energy with respect to the edge vectors, and its part through the frames.
+
+    :param made: frames and weights as functions of the vectors; None: plain PET, which has no such
+        part
+    :param frozen: the same, cut off from the vectors, as the network used them
+    :param weights_too: keep what a gradient with respect to the weights needs
+    """
+    if made is None or frozen is None:
+        (plain,) = torch.autograd.grad(
+            energy, vectors, create_graph=weights_too, materialize_grads=True
+        )
+        return plain, None
+    plain, *of_frames = torch.autograd.grad(
+        energy,
+        [vectors, frozen.frames, frozen.weights],
+        create_graph=weights_too,
+        retain_graph=True,  # adaptive cutoffs stand between the vectors and both of its uses
+        allow_unused=True,
+    )
+    plain = torch.zeros_like(vectors) if plain is None else plain
+    # Drawn frames do not use the weights: no pass through their construction then.
+    used = [
+        (x, slope)
+        for x, slope in zip((made.frames, made.weights), of_frames, strict=True)
+        if slope is not None and x.requires_grad
+    ]
+    if not used:
+        return plain, torch.zeros_like(plain)
+    (through,) = torch.autograd.grad(
+        [x for x, _ in used],
+        vectors,
+        [slope for _, slope in used],
+        create_graph=weights_too,
+        materialize_grads=True,
+    )
+    return plain + through, through

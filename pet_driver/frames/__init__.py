@@ -4,12 +4,13 @@ ECSE is the Equivariant Coordinate System Ensemble of arXiv 2305.19302.
 """
 
 from .average import FrameAverage, in_parts
-from .constants import FrameConstants
+from .constants import NAMED_CONSTANTS, FrameConstants
 from .construction import environment_frames, pooled_frames
 from .frame_set import FrameSet
 from .rotations import fixed_rotations, rotate_back
 
 __all__ = [
+    "NAMED_CONSTANTS",
     "FrameAverage",
     "FrameConstants",
     "FrameSet",

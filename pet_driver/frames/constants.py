@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
+
+_SHORTEST = 0.02  # length of a contrast, angstrom: shorter ones would overflow over a cutoff
+
+_OF_CONTRAST = ("contrast", "maximum_power")
 
 # Keys of model files and options files, where they differ from the names of the attributes.
 _FILE_KEYS = {"sin2_threshold": "spread", "sin2_width": "spread_width"}
@@ -30,7 +36,15 @@ class FrameConstants:
     times; it is switched on as the smooth maximum rises from
     ``pruning_threshold - pruning_threshold_width`` to ``pruning_threshold``.
 
-    :raises ValueError: if the number of axial copies is odd or too small
+    ``contrast`` (two lengths l1 and l2, angstrom; None: no contrast, as in the paper) multiplies
+    the weight of the pair of neighbors j and k by ``exp(-r_j / l1 - r_k / l2)``, after the axial
+    frames have got their share: near neighbors count more and fewer frames are left. Pruning then
+    compares with a smooth maximum that scales with the weights, of the power ``maximum_power``, and
+    is always switched on; see `pruning`.
+
+    :raises ValueError: if the number of axial copies is odd or too small, a length of the contrast
+        is below 0.02 angstrom, a number is not finite, or a window of pruning does not end below
+        the largest weight
     """
 
     margin: float = 0.15
@@ -46,11 +60,34 @@ class FrameConstants:
     pruning_rounds: int = 4
     pruning_threshold: float = 0.5
     pruning_threshold_width: float = 0.25
+    contrast: tuple[float, float] | None = None
+    maximum_power: float = 8.0
 
     def __post_init__(self) -> None:
         copies = self.axial_copies
         if copies < 4 or copies % 2:
             raise ValueError(f"axial_copies is {copies}; it must be even and at least 4")
+        if self.contrast is not None:
+            self._check_contrast()
+
+    def _check_contrast(self) -> None:
+        given = self.contrast
+        lengths = tuple(given) if isinstance(given, list | tuple) else ()
+        numbers = [x for x in lengths if isinstance(x, int | float)]
+        if len(numbers) != 2 or not all(_SHORTEST <= x < math.inf for x in numbers):
+            raise ValueError(
+                f"contrast is {given!r}; give two lengths of at least {_SHORTEST} angstrom"
+            )
+        object.__setattr__(self, "contrast", (float(numbers[0]), float(numbers[1])))
+        if not 1.0 <= self.maximum_power < math.inf:
+            raise ValueError(f"maximum_power is {self.maximum_power}; it must be at least 1")
+        # Above the largest weight no frame would be kept in full, and a tie would lose all.
+        end = self.pruning_fraction + self.pruning_width
+        if not (self.pruning_fraction > 0.0 and self.pruning_width > 0.0 and end < 1.0):
+            raise ValueError(
+                f"pruning ends at {end:g} of the largest weight (pruning_fraction + "
+                "pruning_width); with contrast it must start above 0 and end below 1"
+            )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FrameConstants:
@@ -68,9 +105,41 @@ class FrameConstants:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers under the keys of a file, ready for JSON."""
+        """Plain numbers under the keys of a file, ready for JSON.
+
+        Without contrast its constants are left out, as in the files of former versions.
+        """
         values = dataclasses.asdict(self)
+        if self.contrast is None:
+            values = {name: x for name, x in values.items() if name not in _OF_CONTRAST}
         return {_FILE_KEYS.get(name, name): value for name, value in values.items()}
+
+
+def _with_contrast(length: float, fraction: float, end: float) -> FrameConstants:
+    """Constants with equal lengths of the contrast, so that both orders of a pair weigh the same.
+
+    :param fraction: of the heaviest weight, where pruning begins to keep
+    :param end: of the heaviest weight, where it keeps all
+    """
+    return FrameConstants(
+        margin=0.5,
+        axis_margin=0.5,
+        contrast=(length, length),
+        pruning_fraction=fraction,
+        pruning_width=round(end - fraction, 12),
+        pruning_rounds=1,
+    )
+
+
+# Constants by name, for options files, commands and scripts. "speed" leaves fewer frames, with
+# "accuracy" weights change more gently; `benchmarks/symmetrization.py` measures what each costs.
+NAMED_CONSTANTS: Mapping[str, FrameConstants] = MappingProxyType(
+    {
+        "speed": _with_contrast(0.04, 0.3, 0.6),
+        "accuracy": _with_contrast(0.1, 0.2, 0.6),
+        "paper": FrameConstants(),
+    }
+)
 
 
 def attribute_names(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from torch.utils.checkpoint import checkpoint
 from .axial import Samples, axial_frames
 from .constants import FrameConstants
 from .frame_set import FrameSet
-from .neighbor_pairs import PairFrames
-from .switches import switch_off, switch_on
+from .neighbor_pairs import NeighborPairs
+from .pruning import contrasted, prune, smooth_maximum
+from .switches import switch_off
 
 _NEGLIGIBLE_WEIGHT = 1e-16  # of one sample in the average of its centre: below rounding
 
@@ -65,11 +66,9 @@ def _samples(
 ) -> Samples:
     """Centre, frame and normalized weight of all samples, sorted by centre."""
     n_centres = len(vectors)
-    pairs = PairFrames.of(vectors, valid, cutoff, constants)
-    largest = smooth_maximum(pairs.centre, pairs.weights, n_centres)
-    axial = switch_off(largest, constants.axial_threshold, constants.axial_width)
-    pruned = prune(pairs.centre, pairs.weights, largest, constants)
-    centre, frames, weights = _kept(pairs, pruned)
+    pairs = NeighborPairs.of(vectors, valid, cutoff, constants)
+    axial, weights = _pair_weights(pairs, pairs.centre, n_centres, constants)
+    centre, frames, weights = _kept(pairs, weights)
     degenerate = (axial > _NEGLIGIBLE_WEIGHT).nonzero().squeeze(1)
     if degenerate.numel():
         env, turned, shares = axial_frames(pairs.neighbors.select(degenerate), constants, covariant)
@@ -101,11 +100,10 @@ def pooled_frames(
     :return: frames of the structures (``centre`` is the structure), and axial frames of single
         environments; the weights of the former and of the latter of any one environment sum to 1
     """
-    pairs = PairFrames.of(vectors, valid, cutoff, constants)
+    pairs = NeighborPairs.of(vectors, valid, cutoff, constants)
     owner = structure[pairs.centre]
-    largest = smooth_maximum(owner, pairs.weights, n_structures)
-    axial = switch_off(largest, constants.axial_threshold, constants.axial_width)
-    centre, frames, weights = _kept(pairs, prune(owner, pairs.weights, largest, constants))
+    axial, weights = _pair_weights(pairs, owner, n_structures, constants)
+    centre, frames, weights = _kept(pairs, weights)
     owner = structure[centre]
     total = axial + weights.new_zeros(n_structures).index_add(0, owner, weights)
     pooled = FrameSet(owner, frames, weights / total[owner], n_structures)
@@ -117,41 +115,29 @@ def pooled_frames(
     return pooled, FrameSet(env, turned[order], shares[order], len(vectors))
 
 
-def _kept(pairs: PairFrames, weights: Tensor) -> Samples:
+def _pair_weights(
+    pairs: NeighborPairs, owner: Tensor, n_owners: int, constants: FrameConstants
+) -> tuple[Tensor, Tensor]:
+    """Weight of the axial frames of each owner, and pruned weights of the pairs.
+
+    The paper's weights decide how much the axial frames count. The weights are normalized later,
+    together; with contrast they already sum to 1, so that the share of the axial frames does not
+    depend on how much the contrast takes from all pairs.
+
+    :param owner: (n_pairs,), index of the centre or structure whose ensemble a pair belongs to
+    :return: (n_owners,) and (n_pairs,)
+    """
+    largest = smooth_maximum(owner, pairs.weights, n_owners)
+    axial = switch_off(largest, constants.axial_threshold, constants.axial_width)
+    if constants.contrast is None:
+        return axial, prune(owner, pairs.weights, largest, constants)
+    shares = contrasted(
+        owner, pairs.weights, pairs.log_contrast(*constants.contrast), n_owners, constants
+    )
+    return axial, shares * (1.0 - axial)[owner]
+
+
+def _kept(pairs: NeighborPairs, weights: Tensor) -> Samples:
     """Centre, frame and pruned weight of the pairs whose weight is not negligible."""
     keep = (weights > _NEGLIGIBLE_WEIGHT).nonzero().squeeze(1)
-    return pairs.centre[keep], pairs.frames[keep], weights[keep]
-
-
-def prune(centre: Tensor, weights: Tensor, largest: Tensor, constants: FrameConstants) -> Tensor:
-    """Weights in which frames much lighter than the heaviest of their centre are smoothly removed.
-
-    Pruning is switched on as the smooth maximum ``largest`` of the unpruned weights exceeds a
-    threshold.
-
-    :param centre: (n_samples,), index of the centre of each frame
-    :param weights: (n_samples,)
-    :param largest: (n_centres,), see `smooth_maximum`
-    :return: (n_samples,)
-    """
-    off = switch_off(largest, constants.pruning_threshold, constants.pruning_threshold_width)
-    off = off[centre]
-    for _ in range(constants.pruning_rounds):
-        top = smooth_maximum(centre, weights, largest.shape[0])[centre]
-        top = torch.where(top > 0.0, top, 1.0)
-        kept = switch_on(weights, constants.pruning_fraction * top, constants.pruning_width * top)
-        weights = weights * ((1.0 - off) * kept + off)
-    return weights
-
-
-def smooth_maximum(centre: Tensor, weights: Tensor, n_centres: int) -> Tensor:
-    """Smooth maximum M of the weights of each centre: ``sum w^2 e^w / sum w e^w``; 0 without any.
-
-    :param centre: (n_samples,), index of the centre of each weight
-    :param weights: (n_samples,)
-    :return: (n_centres,)
-    """
-    soft = weights * torch.exp(weights)
-    total = weights.new_zeros(n_centres).index_add(0, centre, soft)
-    weighted = weights.new_zeros(n_centres).index_add(0, centre, soft * weights)
-    return weighted / torch.where(total > 0.0, total, 1.0)
+    return pairs.centre[keep], pairs.frames(keep), weights[keep]

@@ -37,6 +37,21 @@ class FrameSet:
         kept = torch.nonzero(centre >= 0).view(-1)
         return FrameSet(centre[kept], self.frames[kept], self.weights[kept], len(centres))
 
+    def leaf(self) -> FrameSet:
+        """The same frames and weights, cut off from what they were made of.
+
+        Gradients with respect to them can be taken if they could before.
+        """
+        frames, weights = (
+            x.detach().requires_grad_(x.requires_grad) for x in (self.frames, self.weights)
+        )
+        return FrameSet(self.centre, frames, weights, self.n_centres)
+
+    def turned_each(self, rotations: Tensor) -> FrameSet:
+        """Every frame multiplied by a matrix of its own, (n_samples, 3, 3)."""
+        frames = self.frames @ rotations.to(self.frames)
+        return FrameSet(self.centre, frames, self.weights, self.n_centres)
+
     def turned(self, rotations: Tensor) -> FrameSet:
         """Every frame multiplied by each of the matrices, which share its weight equally.
 
@@ -53,14 +68,15 @@ class FrameSet:
     def sample(
         self, generator: torch.Generator | None = None, draw: Tensor | None = None
     ) -> FrameSet:
-        """One frame per centre, drawn with probability equal to its weight; its weight becomes 1.
+        """Frames drawn with probability equal to their weight, one or several for each centre.
 
         The average over draws is the full average. So is that of derivatives up to the change
         of the weights: its estimate would be the value times d(log weight), whose variance is
         unbounded where a frame is switched off, so it is left to training with all frames.
 
         :param generator: of the random numbers, if ``draw`` is None
-        :param draw: (n_centres,), random numbers uniform in [0, 1)
+        :param draw: (n_centres,) or (n_centres, n_draws), random numbers uniform in [0, 1)
+        :return: n_draws frames of each centre, of equal weight
         """
         weights = self.weights.detach()
         cumulative = torch.cumsum(weights, dim=0)
@@ -71,7 +87,9 @@ class FrameSet:
             draw = torch.rand(
                 self.n_centres, generator=generator, dtype=weights.dtype, device=weights.device
             )
-        chosen = torch.searchsorted(cumulative, start + draw)
-        chosen = torch.minimum(torch.maximum(chosen, first), first + counts - 1)
-        ones = torch.ones_like(weights[chosen])
-        return FrameSet(self.centre[chosen], self.frames[chosen], ones, self.n_centres)
+        draws = draw.view(self.n_centres, -1)
+        chosen = torch.searchsorted(cumulative, start[:, None] + draws)
+        last = (first + counts - 1)[:, None]
+        chosen = torch.minimum(torch.maximum(chosen, first[:, None]), last).view(-1)
+        equal = torch.full_like(weights[chosen], 1.0 / draws.shape[1])
+        return FrameSet(self.centre[chosen], self.frames[chosen], equal, self.n_centres)

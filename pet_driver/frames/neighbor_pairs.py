@@ -1,4 +1,4 @@
-"""Frames of pairs of neighbors: the inner cutoff, the weights of the pairs and their frames."""
+"""Pairs of neighbors: the inner cutoff, the weights of the pairs and the frames that they span."""
 
 from __future__ import annotations
 
@@ -41,23 +41,25 @@ class NeighborGeometry:
 
 
 @dataclass(frozen=True)
-class PairFrames:
-    """Frames of the pairs of neighbors of every centre, before pruning.
+class NeighborPairs:
+    """Ordered pairs of neighbors of every centre, before pruning.
 
-    centre: (n_pairs,), ascending; frames: (n_pairs, 3, 3); weights: (n_pairs,), the paper's, not
-    normalized; neighbors: the geometry that they are made from.
+    centre: (n_pairs,), ascending; first, second: (n_pairs,), positions of the two among the
+    neighbors of the centre; weights: (n_pairs,), the paper's, not normalized; neighbors: the
+    geometry that they are made from.
     """
 
     neighbors: NeighborGeometry
     centre: Tensor
-    frames: Tensor
+    first: Tensor
+    second: Tensor
     weights: Tensor
 
     @classmethod
     def of(
         cls, vectors: Tensor, valid: Tensor, cutoff: float, constants: FrameConstants
-    ) -> PairFrames:
-        """Frames of all pairs inside the inner cutoff of each centre.
+    ) -> NeighborPairs:
+        """All pairs inside the inner cutoff of each centre.
 
         Parameters as in `environment_frames`.
         """
@@ -71,7 +73,31 @@ class PairFrames:
         inner = inner_cutoff(lengths, sin2, valid, outer, constants)
         axis = axis_cutoff(lengths, valid, outer, constants)
         neighbors = NeighborGeometry(lengths, directions, valid, inner)
-        return cls(neighbors, *pair_frames(neighbors, sin2, constants, axis))
+        return pairs_within(neighbors, sin2, constants, axis)
+
+    def frames(self, some: Tensor) -> Tensor:
+        """Frames of some of the pairs, (n_kept, 3, 3).
+
+        The first axis points along the first neighbor, the second along the normal of the plane of
+        both.
+
+        :param some: (n_kept,), indices
+        """
+        directions, centre = self.neighbors.directions, self.centre[some]
+        e1 = directions[centre, self.first[some]]
+        normal = torch.linalg.cross(e1, directions[centre, self.second[some]])
+        e2 = normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True)
+        return frame_from_axes(e1, e2)
+
+    def log_contrast(self, first_length: float, second_length: float) -> Tensor:
+        """Logarithm of the contrast of each pair, ``-r_j / l1 - r_k / l2``, (n_pairs,).
+
+        :param first_length: l1, angstrom
+        :param second_length: l2, angstrom
+        """
+        lengths = self.neighbors.lengths
+        r_first, r_second = lengths[self.centre, self.first], lengths[self.centre, self.second]
+        return -(r_first / first_length + r_second / second_length)
 
 
 def inner_cutoff(
@@ -122,23 +148,18 @@ def axis_cutoff(
     return outer + excess + constants.axis_margin
 
 
-def pair_frames(
+def pairs_within(
     neighbors: NeighborGeometry,
     sin2: Tensor,
     constants: FrameConstants,
     axis: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Frames of all ordered pairs of neighbors inside the inner cutoff.
-
-    The first axis points along the first neighbor, the second along the normal of the plane of
-    both.
+) -> NeighborPairs:
+    """All ordered pairs of neighbors inside the inner cutoff, with the paper's weights.
 
     :param sin2: (n_centres, n_neighbors, n_neighbors), squared sine of the angle between neighbors
     :param axis: (n_centres,), see `axis_cutoff`
-    :return: centre (n_pairs,), frames (n_pairs, 3, 3), and the paper's weights (n_pairs,) before
-        pruning
     """
-    lengths, directions, inner = neighbors.lengths, neighbors.directions, neighbors.inner
+    lengths, inner = neighbors.lengths, neighbors.inner
     inside = neighbors.valid & (lengths < inner[:, None])
     start = constants.sin2_threshold - constants.sin2_width
     mask = inside[:, :, None] & inside[:, None, :] & (sin2 > start)
@@ -154,7 +175,4 @@ def pair_frames(
     if axis is not None and constants.axis_margin is not None:
         axis_switch = switch_off(lengths, axis[:, None], constants.axis_margin)
         weights = weights * axis_switch[centre, first]
-    e1 = directions[centre, first]
-    normal = torch.linalg.cross(e1, directions[centre, second])
-    e2 = normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True)
-    return centre, frame_from_axes(e1, e2), weights
+    return NeighborPairs(neighbors, centre, first, second, weights)

@@ -9,6 +9,8 @@ import numpy as np
 from .data import Frame
 from .units import EV_PER_CUBIC_ANGSTROM
 
+SYMMETRIZATION = "symmetrization_rms_meV_per_angstrom"  # key of `summary`
+
 
 @dataclass
 class Comparison:
@@ -16,7 +18,8 @@ class Comparison:
 
     atoms: number of atoms; volume: angstrom^3; group: see `Frame`; energy: eV; forces: (n_atoms,
     3), eV/angstrom; stress: (3, 3), eV/angstrom^3; properties: totals by name, in the units of
-    their labels.
+    their labels. symmetrization: (n_atoms, 3), eV/angstrom, the symmetrization force, which is
+    predicted alone; None: not computed.
     """
 
     atoms: int
@@ -26,6 +29,7 @@ class Comparison:
     forces: tuple[np.ndarray, np.ndarray] | None = None
     stress: tuple[np.ndarray, np.ndarray] | None = None
     properties: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    symmetrization: np.ndarray | None = None
 
 
 def compare(
@@ -95,7 +99,7 @@ def summary(comparisons: list[Comparison], mean_absolute: bool = False) -> dict[
     """Root-mean-square errors by quantity and unit, such as ``force_rmse_meV_per_angstrom``.
 
     ``NAME_spread``, a key of model files, is the standard deviation of the labels of a covariant
-    output.
+    output; ``symmetrization_rms_meV_per_angstrom`` the root-mean-square symmetrization force.
 
     :param mean_absolute: add mean absolute errors, such as ``force_mae_meV_per_angstrom``
     """
@@ -107,7 +111,16 @@ def summary(comparisons: list[Comparison], mean_absolute: bool = False) -> dict[
     for name in sorted({name for c in comparisons for name in c.properties}):
         labels = [c.properties[name][1] for c in comparisons if name in c.properties]
         errors[f"{name}_spread"] = float(np.sqrt(np.mean((labels - np.mean(labels, axis=0)) ** 2)))
+    through_frames = [c.symmetrization.ravel() for c in comparisons if c.symmetrization is not None]
+    if through_frames:
+        mean_square = np.mean(np.concatenate(through_frames) ** 2)
+        errors[SYMMETRIZATION] = 1e3 * float(np.sqrt(mean_square))
     return errors
+
+
+def is_root_mean_square(name: str) -> bool:
+    """Whether a key of `summary` is one of those that logs, plots and tables show."""
+    return "_rmse" in name or "_rms_" in name
 
 
 def by_group(comparisons: list[Comparison]) -> dict[str, list[Comparison]]:
@@ -120,6 +133,6 @@ def by_group(comparisons: list[Comparison]) -> dict[str, list[Comparison]]:
 
 def heading(name: str) -> str:
     """Heading of a column: ``energy, meV/atom`` for ``energy_rmse_meV_per_atom``."""
-    quantity, _, unit = name.replace("_mae", "_rmse").partition("_rmse")
+    quantity, _, unit = name.replace("_mae", "_rmse").replace("_rms_", "_rmse_").partition("_rmse")
     unit = unit.strip("_").replace("_per_", "/").replace("angstrom", "Å")
     return f"{quantity}, {unit}" if unit else quantity

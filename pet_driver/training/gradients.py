@@ -61,14 +61,18 @@ class BatchGradients:
         if self.schedule.sampled(step, elapsed):
             sampler = self._sampling(step, sum(sizes), sum(sizes[: own.start]), sum(sizes[own]))
         unit = self.batches.scales.energy
+        draws = self.fit.frames_drawn
         predicted = predict(
             network,
             graph,
             sampler,
+            variances=sampler is None or draws > 1,
             differentiable=True,
             low_precision=self.fit.precision == "bfloat16",
             unit=unit,
         )
+        if sampler is not None and draws > 1:
+            predicted = predicted.estimated_from(draws)
         atoms = torch.tensor(graph.sizes, dtype=torch.float64, device=self.batches.device)
         weight = self.schedule.energy_weight(step, elapsed)
         value = loss(predicted, labels, atoms, self.fit, unit, weight, Counts.of(frames))
@@ -81,16 +85,24 @@ class BatchGradients:
     def _sampling(
         self, step: int, atoms: int, first: int, count: int
     ) -> Callable[[FrameSet], FrameSet]:
-        """Draws one frame of each centre.
+        """Draws frames of each centre, and turns each of them at random if so asked.
 
         :param atoms: number of atoms of the whole batch
         :param first: position of this process's first atom among them
         :param count: number of atoms of this process
         """
         generator = torch.Generator().manual_seed(self._seed(step))
+        per_atom = self.fit.frames_drawn
+        own = slice(first, first + count)
 
         def draw(frames: FrameSet) -> FrameSet:
-            numbers = torch.rand(atoms, generator=generator, dtype=torch.float64)
-            return frames.sample(draw=numbers[first : first + count].to(frames.weights.device))
+            device = frames.weights.device
+            numbers = torch.rand(atoms, per_atom, generator=generator, dtype=torch.float64)
+            drawn = frames.sample(draw=numbers[own].to(device))
+            if not self.fit.random_turns:
+                return drawn
+            turns = random_rotations(atoms * per_atom, int(numbers[0, 0] * 2**53))
+            turns = turns.reshape(atoms, per_atom, 3, 3)[own].reshape(-1, 3, 3)
+            return drawn.turned_each(torch.as_tensor(turns, device=device))
 
         return draw

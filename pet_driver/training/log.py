@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime.progress import Progress
-from .accuracy import heading
+from .accuracy import heading, is_root_mean_square
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-_WIDTH = 19
+_WIDTH = 23
 
 
 class Log:
@@ -46,7 +46,7 @@ class Log:
         :param row: step, epoch, hours, rate, loss, then errors by name
         """
         self._append(row)
-        errors = {k: v for k, v in row.items() if "rmse" in k}
+        errors = {k: v for k, v in row.items() if is_root_mean_square(k)}
         if not self._headed:
             columns = "".join(f"{heading(name):>{_WIDTH}s}" for name in errors)
             progress.say(f"{'step':>8s}{'epoch':>8s}{'hours':>7s}{'loss':>10s}{columns}")

@@ -22,14 +22,15 @@ def predict(
     network: PET,
     graph: Graph,
     sampler: FrameSampler | None = None,
+    variances: bool = True,
     differentiable: bool = False,
     low_precision: bool = False,
     unit: float = 1.0,
 ) -> BatchValues:
     """Predict energies, forces, virials and covariant outputs, in units of the network.
 
-    :param sampler: draws one frame for each centre, in scope "layer"; None: all frames, whose
-        variances are returned too
+    :param sampler: draws frames of each centre, in scope "layer"; None: all frames
+    :param variances: whether to return the variances over the frames in use, in scope "layer"
     :param differentiable: keep what a gradient with respect to the weights needs
     :param low_precision: run the network in bfloat16
     :param unit: eV per unit of the network
@@ -38,7 +39,7 @@ def predict(
     request = EvaluationRequest(
         weights_too=differentiable,
         sampler=sampler,
-        variances=hyper.scope == "layer" and sampler is None,
+        variances=variances and hyper.scope == "layer",
         low_precision=low_precision,
     )
     found = Evaluator(network, hyper.scope).evaluate(graph, request)
@@ -123,6 +124,9 @@ def loss(
     ):
         if variance is not None and weight:
             total = total + weight * variance.sum() / counts.atoms
+    if fit.symmetrization_weight and predicted.symmetrization_forces is not None:
+        error = predicted.symmetrization_forces
+        add(fit.symmetrization_weight, error, fit.force_loss, fit.huber_delta, 3 * counts.atoms)
     return total
 
 

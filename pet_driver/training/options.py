@@ -55,17 +55,20 @@ class FitOptions:
 
     The learning rate rises over ``warmup_steps`` and then falls along a cosine to zero at
     ``steps``, or with ``schedule: time`` at ``max_time`` (seconds) if that comes first. During the
-    first part of the training, its share ``sampled_share``, one frame per centre and layer is
-    drawn; after that, all frames are averaged.
+    first part of the training, its share ``sampled_share``, ``frames_drawn`` frames per centre and
+    layer are drawn; after that, all frames are averaged. With ``random_turns`` each drawn frame is
+    turned at random, so that the network sees every orientation, not those of frames alone.
 
     Weights multiply squared errors in units of the root-mean-square force: of energies per atom,
     force components, virials per atom, and of covariant outputs in units of their root-mean-square
     label. ``energy_variance_weight`` and ``message_variance_weight`` multiply the variances over
-    the frames of an atom (in scope "layer", where all frames are averaged), so that forces change
-    little where one frame replaces another. The weight of the energies is proportional to the share
-    of the training that is done, to the power ``energy_ramp``; in the last ``final_share`` of the
-    training it is ``final_energy_weight``. Huber's deltas are in eV/atom, eV/angstrom and eV/atom;
-    ``huber_delta`` is that of the forces.
+    the frames of an atom (in scope "layer", where all frames are averaged or several are drawn), so
+    that forces change little where one frame replaces another; ``symmetrization_weight`` multiplies
+    the square of the symmetrization force, see `Potential.symmetrization_forces`, of which drawn
+    frames show only the part of their turning. The weight of the energies is proportional to the
+    share of the training that is done, to the power ``energy_ramp``; in the last ``final_share`` of
+    the training it is ``final_energy_weight``. Huber's deltas are in eV/atom, eV/angstrom and
+    eV/atom; ``huber_delta`` is that of the forces.
 
     ``batch_size``: number of structures; ``batch_atoms``: largest number of atoms instead.
     ``rotate``: rotate structures at random, which plain PET needs (None: if the scope is "none").
@@ -102,6 +105,9 @@ class FitOptions:
     clip_norm: float = 10.0
     ema_decay: float = 0.998
     sampled_share: float = 0.8
+    frames_drawn: int = 1
+    random_turns: bool = False
+    symmetrization_weight: float = 0.0
     rotate: bool | None = None
     precision: str = _choice("float32", "bfloat16")
     validate_every: int = 500

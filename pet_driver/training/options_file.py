@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 
 from ..errors import PetDriverError
-from ..frames import FrameConstants
+from ..frames import NAMED_CONSTANTS, FrameConstants
 from ..frames.constants import attribute_names
 from ..model import Hyperparameters, flat_fields
 from . import units
@@ -54,13 +54,7 @@ def read_options(path: Path) -> TrainingOptions:
     _check_keys(model, set(flat_fields()) - {"species"}, "model")
     model = _converted(Hyperparameters, model, "model")
     if "frames" in model:
-        frames = _mapping(model["frames"], "frames")
-        try:
-            frames = attribute_names(frames)
-        except ValueError as error:
-            raise PetDriverError(f"the section frames is not valid: {error}") from error
-        _check_keys(frames, {f.name for f in dataclasses.fields(FrameConstants)}, "frames")
-        model["frames"] = _converted(FrameConstants, frames, "frames")
+        model["frames"] = _frames(model["frames"])
     options = TrainingOptions(
         name=str(content["name"]),
         data=_section(DataOptions, content["data"], "data"),
@@ -70,6 +64,19 @@ def read_options(path: Path) -> TrainingOptions:
     )
     _check_together(options)
     return options
+
+
+def _frames(given: object) -> dict[str, Any]:
+    """Constants of frames, from the name of a set of them or from single ones."""
+    if isinstance(given, str):
+        _chosen(given, tuple(NAMED_CONSTANTS), "model.frames")
+        return NAMED_CONSTANTS[given].to_dict()
+    try:
+        frames = attribute_names(_mapping(given, "frames"))
+    except ValueError as error:
+        raise PetDriverError(f"the section frames is not valid: {error}") from error
+    _check_keys(frames, {f.name for f in dataclasses.fields(FrameConstants)}, "frames")
+    return _converted(FrameConstants, frames, "frames")
 
 
 def _content(path: Path) -> dict[str, Any]:

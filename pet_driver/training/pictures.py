@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .accuracy import Comparison, heading
+from .accuracy import Comparison, heading, is_root_mean_square
 from .units import EV_PER_CUBIC_ANGSTROM
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
     """
     import matplotlib.pyplot as plt
 
-    names = [name for name in rows[0] if "rmse" in name or name == "loss"]
+    names = [name for name in rows[0] if is_root_mean_square(name) or name == "loss"]
     figure, axes = plt.subplots(
         1, len(names), figsize=(3.4 * len(names), 3.0), layout="constrained", squeeze=False
     )

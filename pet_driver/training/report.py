@@ -1,4 +1,4 @@
-"""Report on a model: errors per property and per group, rotation error, parity plots."""
+"""Report on a model: errors per property and group, rotation error, symmetrization force, plots."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import numpy as np
 from ..evaluation.potential import Potential
 from ..evaluation.prediction import Prediction
 from ..evaluation.rotation_error import in_orientations, random_rotations
+from ..evaluation.symmetrization import SymmetrizationForce
 from . import pictures
 from .accuracy import Comparison, by_group, compare, heading, summary
 from .data import Frame, thinned
 
 _ROTATED = 3  # structures
 _ROTATIONS = 4
+_SYMMETRIZED = 20  # structures whose symmetrization forces are computed
 _MOST_GROUPS = 30  # in the text; the table in CSV has all
 
 
@@ -54,6 +56,7 @@ def write_report(
         *_table(rows, errors),
         "",
         *_rotation(potential, frames),
+        *_symmetrization(potential, frames, errors["all"].get("force_rmse_meV_per_angstrom")),
     ]
     text = "\n".join(lines)
     (folder / "report.txt").write_text(text + "\n")
@@ -95,6 +98,25 @@ def _rotation(potential: Potential, frames: list[Frame]) -> list[str]:
         f"{potential.dtype}): energy {np.max(energy):.2e} meV/atom, forces "
         f"{np.max(force):.2e} meV/Å"
     ]
+
+
+def _symmetrization(potential: Potential, frames: list[Frame], error: float | None) -> list[str]:
+    """Symmetrization force of some structures, evenly chosen, and a warning where it is large.
+
+    :param error: root-mean-square error of the forces, meV/angstrom; None: there are no labels
+    """
+    if potential.scope == "none":
+        return []
+    some = [frame.system.to_atoms() for frame in thinned(frames, _SYMMETRIZED)[:_SYMMETRIZED]]
+    found = SymmetrizationForce.of(potential, some, None if error is None else 1e-3 * error)
+    line = (
+        f"symmetrization force ({len(some)} structures, {found.frames:.1f} frames per atom): "
+        f"{1e3 * found.symmetrization:.4g} meV/Å, {100 * found.share:.1f} % of the plain forces"
+    )
+    if error is not None:
+        line += f"; force error {error:.4g} meV/Å"
+    sentence = found.warning()
+    return [line] if sentence is None else [line, f"warning: {sentence}"]
 
 
 def _write_csv(

@@ -58,11 +58,17 @@ def compare_batch(
         for name, values in predicted.properties.items()
         if name in scales.ranks
     }
+    through_frames = None
+    if predicted.symmetrization_forces is not None:
+        through_frames = (predicted.symmetrization_forces.detach() * scales.energy).cpu().numpy()
     found, first = [], 0
     for k, frame in enumerate(frames):
         last = first + len(frame.system)
         energy = energies[k] + sum(baseline[int(z)] for z in frame.system.numbers)
         own = {name: values[k] for name, values in outputs.items()}
-        found.append(compare(frame, energy, forces[first:last], virials[k], own))
+        comparison = compare(frame, energy, forces[first:last], virials[k], own)
+        if through_frames is not None:
+            comparison.symmetrization = through_frames[first:last]
+        found.append(comparison)
         first = last
     return found

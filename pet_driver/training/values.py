@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import torch
@@ -17,7 +18,9 @@ class BatchValues:
 
     energies: (n_structures,), without baseline; forces: (n_atoms, 3); virials: (n_structures, 3,
     3); properties: totals, (n_structures, 3) or (n_structures, 3, 3) by name; energy_variance,
-    message_variance: (n_atoms,), of predictions, over frames, None: not computed.
+    message_variance: (n_atoms,), of predictions, over frames, None: not computed;
+    symmetrization_forces: (n_atoms, 3), of predictions, the part of the forces that stems from the
+    change of frames and of their weights, None: not computed.
     """
 
     energies: Tensor
@@ -26,6 +29,7 @@ class BatchValues:
     properties: dict[str, Tensor] = field(default_factory=dict)
     energy_variance: Tensor | None = None
     message_variance: Tensor | None = None
+    symmetrization_forces: Tensor | None = None
 
     @classmethod
     def of(cls, found: Evaluation, graph: Graph) -> BatchValues:
@@ -36,14 +40,33 @@ class BatchValues:
             zeros = torch.zeros(len(graph.sizes), *values.shape[1:], dtype=torch.float64)
             return zeros.to(values.device).index_add(0, graph.structure, values.to(torch.float64))
 
-        variances = (found.energy_variance, found.message_variance)
+        energy_variance, message_variance = (
+            None if x is None else x.to(torch.float64)
+            for x in (found.energy_variance, found.message_variance)
+        )
+        symmetrization = None
+        if found.symmetrization is not None:
+            symmetrization, _ = forces_and_virials(graph, found.symmetrization)
         return cls(
             total(found.energies),
             forces,
             total(virials),
             {name: total(x) for name, x in found.properties.items()},
-            *(None if x is None else x.to(torch.float64) for x in variances),
+            energy_variance,
+            message_variance,
+            symmetrization,
         )
+
+    def estimated_from(self, draws: int) -> BatchValues:
+        """Variances of all frames, as estimated from a few that were drawn.
+
+        :param draws: number of frames drawn for each atom, at least 2
+        """
+        factor = draws / (draws - 1)
+        energy, message = (
+            None if x is None else factor * x for x in (self.energy_variance, self.message_variance)
+        )
+        return dataclasses.replace(self, energy_variance=energy, message_variance=message)
 
     def rotated(self, rotations: Tensor, structure: Tensor) -> BatchValues:
         """Values of the rotated structures.

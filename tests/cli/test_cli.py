@@ -66,7 +66,7 @@ def test_report_on_symmetry(tmp_path, model_file, water_box, capsys):
     # Averages of three have an error smaller by the square root of three, within their scatter.
     assert 0.3 * plain < averaged < 0.9 * plain
     assert exact < 1e-9 * plain
-    shares = [float(line.split()[1]) for line in lines if line.split()[1:] and "%" in line]
+    shares = [float(line.split()[1]) for line in lines if line.startswith("  ") and "%" in line]
     assert sum(shares) == pytest.approx(100.0, abs=0.5)
 
 

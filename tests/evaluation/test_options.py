@@ -14,6 +14,7 @@ from pet_driver.evaluation.options import FLAGS, KEYWORDS, OPTIONS, EvaluationOp
 
 WORDS = {
     "scope": ("atom", "atom"),
+    "frames": ("speed", "speed"),
     "parity": ("yes", True),
     "extra_rotations": ("3", 3),
     "charge": ("-1", -1),
@@ -90,7 +91,7 @@ def test_unknown_names_are_answered_with_the_known_ones():
     for call in (EvaluationOptions.from_keywords, lambda **x: load_model("water", **x)):
         with pytest.raises(PetDriverError, match=f"there is no option 'sope'; {known}"):
             call(sope="atom")
-    with pytest.raises(PetDriverError, match="has no keyword 'direct'; known are scope, parity"):
+    with pytest.raises(PetDriverError, match="has no keyword 'direct'; known are scope, frames"):
         PairStyle.parse(["pet", "water", "direct", "yes"])
 
 

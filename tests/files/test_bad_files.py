@@ -161,7 +161,11 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert capsys.readouterr().err.startswith("pet-driver: there is no file")
     output = tmp_path / "model.safetensors"
     assert main(["convert", str(WRITTEN[0]), "-o", str(tmp_path / "model.ckpt")]) == 2
+    both = ["--frames", "speed", "--structure", "in.xyz"]
+    assert main(["convert", str(WRITTEN[0]), "-o", str(output), *both]) == 2
+    assert "--structure is for the choice of frames" in capsys.readouterr().err
     assert main(["convert", str(WRITTEN[0]), "-o", str(output)]) == 0
+    assert "frames per atom, symmetrization force" in capsys.readouterr().out
     assert output.is_file()
     assert main(["info", str(output)]) == 0
     assert "metatrain PET, version 16" in capsys.readouterr().out

@@ -4,21 +4,32 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
+from ase.build import bulk
 from scipy.spatial.transform import Rotation
 
-from helpers import SHARED
+from helpers import CONTRAST, SHARED
+from pet_driver.evaluation.rotation_error import random_rotations
 from pet_driver.frames import FrameConstants, environment_frames
-from pet_driver.frames.construction import prune, smooth_maximum
-from pet_driver.frames.neighbor_pairs import NeighborGeometry, inner_cutoff, pair_frames
+from pet_driver.frames.neighbor_pairs import NeighborGeometry, inner_cutoff, pairs_within
+from pet_driver.frames.pruning import contrasted, power_maximum, prune, smooth_maximum
+from pet_driver.graph import System, find_edges
 
 REFERENCE = SHARED / "reference" / "ecse_frames" / "ecse_frames_reference.json"
 CONSTANTS = FrameConstants()
+SHARP_CONTRAST = replace(CONTRAST.frames, pruning_fraction=0.7, pruning_width=0.25)
 
 
-def frames_of(neighbors, cutoff=4.0):
+def frames_of(neighbors, cutoff=4.0, constants=CONSTANTS):
     vectors = torch.tensor(np.asarray(neighbors, dtype=np.float64)).reshape(1, -1, 3)
     valid = torch.ones(vectors.shape[:2], dtype=torch.bool)
-    return environment_frames(vectors, valid, cutoff, CONSTANTS)
+    return environment_frames(vectors, valid, cutoff, constants)
+
+
+def neighbors_of_first(atoms: Atoms, cutoff: float) -> np.ndarray:
+    """Displacements from the first atom to its neighbors."""
+    edges = find_edges(System.from_atoms(atoms), cutoff)
+    return edges.vectors[edges.centre == 0]
 
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="no reference frames of the original code here")
@@ -32,9 +43,11 @@ def test_frames_and_weights_equal_the_original_code():
         inner = inner_cutoff(lengths, sin2, valid, environment["r_out"], CONSTANTS)
         assert inner.item() == pytest.approx(environment["r_in"], abs=1e-10)
         neighbors = NeighborGeometry(lengths, directions, valid, inner)
-        centre, frames, weights = pair_frames(neighbors, sin2, CONSTANTS)
+        pairs = pairs_within(neighbors, sin2, CONSTANTS)
+        frames, weights = pairs.frames(torch.arange(len(pairs.weights))), pairs.weights
         assert_same_set(frames, weights, environment["frames"], environment["weights"])
-        pruned = prune(centre, weights, smooth_maximum(centre, weights, 1), CONSTANTS)
+        largest = smooth_maximum(pairs.centre, weights, 1)
+        pruned = prune(pairs.centre, weights, largest, CONSTANTS)
         kept = pruned > 1e-10
         expected = environment["pruned_frames"], environment["pruned_weights"]
         assert_same_set(frames[kept], pruned[kept], *expected)
@@ -63,8 +76,9 @@ def assert_same_set(frames, weights, expected_frames, expected_weights):
     ],
     ids=["none", "one", "linear", "almost linear", "bent", "square", "far"],
 )
-def test_frames_are_rotations_and_weights_sum_to_one(neighbors):
-    frame_set = frames_of(neighbors)
+@pytest.mark.parametrize("constants", [CONSTANTS, CONTRAST.frames], ids=["paper", "contrast"])
+def test_frames_are_rotations_and_weights_sum_to_one(neighbors, constants):
+    frame_set = frames_of(neighbors, constants=constants)
     assert frame_set.weights.sum().item() == pytest.approx(1.0, abs=1e-14)
     assert (frame_set.weights >= 0).all()
     identity = torch.eye(3, dtype=torch.float64)
@@ -121,6 +135,22 @@ def test_drawn_frames_follow_the_weights():
         assert share == pytest.approx(weight, abs=0.03)
 
 
+def test_several_frames_are_drawn_of_each_centre():
+    """Their mean is that of all frames; with turns, they point everywhere."""
+    neighbors = [[1.0, 0.0, 0.1], [0.2, 1.1, 0.0], [0.1, 0.3, 1.05]]
+    frame_set = frames_of(neighbors)
+    draw = torch.rand(1, 4000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    drawn = frame_set.sample(draw=draw)
+    assert (drawn.centre == 0).all()
+    assert drawn.weights.sum().item() == pytest.approx(1.0)
+    expected = (frame_set.weights[:, None, None] * frame_set.frames).sum(0)
+    torch.testing.assert_close(drawn.frames.mean(0), expected, rtol=0, atol=0.05)
+    turned = drawn.turned_each(torch.as_tensor(random_rotations(4000)))
+    assert turned.frames.mean(0).abs().max() < 0.05
+    product = turned.frames.transpose(1, 2) @ turned.frames
+    torch.testing.assert_close(product, torch.eye(3).double().expand_as(product))
+
+
 def test_constants_keep_the_keys_of_files():
     """Files write "spread" and "spread_width"; the names of the attributes are read too."""
     constants = FrameConstants(margin=0.8, sin2_threshold=0.3, sin2_width=0.1)
@@ -140,3 +170,75 @@ def test_constants_are_checked():
         FrameConstants.from_dict({"margn": 0.2})
     with pytest.raises(ValueError, match="spread and sin2_threshold are two names"):
         FrameConstants.from_dict({"spread": 0.2, "sin2_threshold": 0.2})
+
+
+def test_constants_of_contrast_are_checked_and_kept():
+    constants = replace(CONTRAST.frames, contrast=[0.2, 0.3])
+    assert constants.contrast == (0.2, 0.3)
+    assert FrameConstants.from_dict(json.loads(json.dumps(constants.to_dict()))) == constants
+    assert "contrast" not in CONSTANTS.to_dict()
+    for wrong in ([0.1], [0.1, 0.01], 0.3, "ab", [0.1, float("nan")]):
+        with pytest.raises(ValueError, match=r"at least 0\.02 angstrom"):
+            replace(CONTRAST.frames, contrast=wrong)
+    with pytest.raises(ValueError, match="pruning ends at 1 of the largest weight"):
+        replace(CONTRAST.frames, pruning_width=0.7)
+    with pytest.raises(ValueError, match=r"maximum_power is 0\.5; it must"):
+        replace(CONTRAST.frames, maximum_power=0.5)
+
+
+@pytest.mark.parametrize("power", [1.0, 8.0, 30.0])
+def test_maximum_is_a_mean_that_scales_with_the_weights(power):
+    """Equal to the weights of a tie of any size, never above the largest."""
+    owner = torch.zeros(84, dtype=torch.long)
+    tie = torch.full((84,), 0.37, dtype=torch.float64)
+    assert power_maximum(owner, tie, 1, power).item() == pytest.approx(0.37, rel=1e-14)
+    weights = torch.rand(84, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = power_maximum(owner, weights, 1, power).item()
+    assert weights.mean() <= found <= weights.max()
+    scaled = power_maximum(owner, 0.01 * weights, 1, power).item()
+    assert scaled == pytest.approx(0.01 * found, rel=1e-12)
+
+
+def test_only_ratios_of_contrasted_weights_count():
+    """Not even factors of 1e-40 and e^-300, common to all pairs, change anything."""
+    generator = torch.Generator().manual_seed(1)
+    owner = torch.arange(3).repeat_interleave(20)
+    weights = torch.rand(60, dtype=torch.float64, generator=generator)
+    contrast = -5.0 * torch.rand(60, dtype=torch.float64, generator=generator)
+    found = contrasted(owner, weights, contrast, 3, CONTRAST.frames)
+    torch.testing.assert_close(
+        torch.zeros(3, dtype=torch.float64).index_add(0, owner, found), torch.ones(3).double()
+    )
+    assert 3 <= (found > 0).sum() < 30
+    same = contrasted(owner, 1e-40 * weights, contrast - 300.0, 3, CONTRAST.frames)
+    torch.testing.assert_close(same, found, rtol=1e-11, atol=1e-16)
+
+
+@pytest.mark.parametrize("constants", [CONTRAST.frames, SHARP_CONTRAST], ids=["gentle", "sharp"])
+@pytest.mark.parametrize(
+    ("atoms", "cutoff", "count"),
+    [
+        (bulk("Si", cubic=True), 4.75, 12),
+        (bulk("Cu", cubic=True), 4.5, 24),
+        (bulk("W", cubic=True), 5.0, 8),
+    ],
+    ids=["diamond", "fcc", "bcc"],
+)
+def test_frames_of_a_perfect_crystal_are_all_kept(constants, atoms, cutoff, count):
+    """No frame of a tie is pruned, and equal frames have equal weights."""
+    frame_set = frames_of(neighbors_of_first(atoms, cutoff), cutoff, constants)
+    assert frame_set.weights.sum().item() == pytest.approx(1.0, abs=1e-14)
+    heaviest = frame_set.weights.max()
+    assert (frame_set.weights > 0.999 * heaviest).sum().item() >= count
+
+
+def test_contrast_leaves_fewer_frames_of_near_neighbors():
+    neighbors = [[1.0, 0.0, 0.1], [0.2, 1.1, 0.0], [0.1, 0.3, 1.25], [-1.1, -0.4, 0.2]]
+    gentle = replace(CONTRAST.frames, contrast=None, pruning_width=0.7)
+    many, few = (frames_of(neighbors, constants=c) for c in (gentle, CONTRAST.frames))
+    assert len(few.weights) < len(many.weights)
+    direction = torch.nn.functional.normalize(
+        torch.tensor(neighbors, dtype=torch.float64)[0], dim=0
+    )
+    heaviest = few.frames[few.weights.argmax()]
+    torch.testing.assert_close(heaviest[:, 0], direction)

@@ -20,8 +20,10 @@ from helpers import environment
 from labelled import OPTIONS, crystals, molecules
 from pet_driver import PetDriverError, load_model
 from pet_driver.cli.main import main
+from pet_driver.evaluation.evaluation import EvaluationRequest
 from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.rotation_error import random_rotations, rotated
+from pet_driver.evaluation.scopes import Evaluator
 from pet_driver.files.checkpoint import load_checkpoint, save_checkpoint
 from pet_driver.training import Training, read_options
 from pet_driver.training.loss import Counts, loss, predict
@@ -72,7 +74,9 @@ def training(folder, output, sections, **fit):
 
 def test_gradient_of_the_loss_is_its_derivative(folder, tmp_path):
     """Energies, forces, stress and frames together, in float64, along a random direction."""
-    run = training(folder, tmp_path / "run", SOLID, stress_weight=5.0, energy_variance_weight=1.0)
+    sections = {**SOLID, "model": {**SOLID["model"], "frames": "accuracy"}}
+    weights = {"energy_variance_weight": 1.0, "symmetrization_weight": 1.0, "stress_weight": 5.0}
+    run = training(folder, tmp_path / "run", sections, **weights)
     network = run.state.network.double()
     frames = run.split.training[:2]
     batch, target = run.batches.make(frames)
@@ -96,6 +100,39 @@ def test_gradient_of_the_loss_is_its_derivative(folder, tmp_path):
     assert (values[0] - values[1]) / 2e-5 == pytest.approx(slope, rel=1e-6)
 
 
+def test_drawn_frames_estimate_the_variances_over_all(folder, tmp_path):
+    """Of the energies of one message layer, whose frames are drawn once."""
+    sections = {**SOLID, "model": {**SOLID["model"], "message_layers": 1, "frames": "accuracy"}}
+    run = training(folder, tmp_path / "run", sections, frames_drawn=3)
+    network, (graph, _) = run.state.network.double(), run.batches.make(run.split.training[:1])
+    expected = predict(network, graph).energy_variance
+    draws = []
+    for step in range(200):
+        sampler = run.gradients._sampling(step, len(expected), 0, len(expected))
+        draws.append(predict(network, graph, sampler).estimated_from(3).energy_variance)
+    found = torch.stack(draws).mean(0)
+    assert found.sum().item() == pytest.approx(expected.sum().item(), rel=0.1)
+
+
+def test_random_turns_are_those_of_plain_pet(folder, tmp_path):
+    """Turned at random, drawn frames give the average over all orientations, without frames."""
+    sections = {**SOLID, "model": {**SOLID["model"], "message_layers": 1}}
+    run = training(folder, tmp_path / "run", sections, random_turns=True)
+    network, (graph, _) = run.state.network.double(), run.batches.make(run.split.training[:1])
+    n_atoms, turned, plain = graph.sizes[0], [], []
+    for step, rotation in enumerate(random_rotations(250)):
+        sampler = run.gradients._sampling(step, n_atoms, 0, n_atoms)
+        turned.append(predict(network, graph, sampler).energies)
+        some, _ = run.batches.make(run.split.training[:1], rotation[None])
+        request = EvaluationRequest(gradient=False)
+        plain.append(Evaluator(network, "none").evaluate(some, request).energies.sum())
+    # Each atom turns on its own: the mean is the same, the scatter is not.
+    scatter = torch.stack(plain).std().item()
+    difference = torch.stack(turned).mean() - torch.stack(plain).mean()
+    assert abs(difference.item()) < 4.0 * scatter / np.sqrt(len(plain))
+    assert scatter > 0.0
+
+
 def test_training_and_potential_give_the_same_stress(folder, tmp_path):
     run = training(folder, tmp_path / "run", SOLID)
     path = run.run()
@@ -109,6 +146,9 @@ def test_training_and_potential_give_the_same_stress(folder, tmp_path):
     np.testing.assert_allclose(comparison.forces[0], prediction.forces, atol=1e-4)
     assert comparison.energy[0] == pytest.approx(prediction.energy, abs=1e-4)
     errors = load_checkpoint(path).card["errors"]["test"]
+    (expected,) = potential.symmetrization_forces([system])
+    np.testing.assert_allclose(comparison.symmetrization, expected, atol=1e-4)
+    assert {"symmetrization_rms_meV_per_angstrom"} <= set(errors)
     assert {"stress_rmse_GPa", "virial_rmse_meV_per_atom", "energy_mae_meV_per_atom"} <= set(errors)
 
 
@@ -162,9 +202,17 @@ def train_in_processes(folder, path, out, count):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_two_processes_train_like_one(folder, tmp_path, optimizer):
+@pytest.mark.parametrize(
+    ("optimizer", "draws"),
+    [
+        ("adamw", {}),
+        ("muon", {"random_turns": True, "frames_drawn": 2, "energy_variance_weight": 1.0}),
+    ],
+    ids=["adamw", "muon"],
+)
+def test_two_processes_train_like_one(folder, tmp_path, optimizer, draws):
     fit = {
+        **draws,
         "optimizer": optimizer,
         "batch_size": 3,
         "validate_every": 1,
