@@ -2,9 +2,9 @@
 
 python benchmarks/ecse.py [frames] [cost] [scaling] [memory] [exactness] [size]   (default: all)
 
-Uses random weights and the default hyperparameters of the network; the constants of the frames are
-the paper's, and in an additional column those of the model `water`. Timings are ratios of runs that
-alternate.
+Uses random weights and the default hyperparameters of the network, and the paper's constants of the
+frames; `cost` compares all that have names and writes results/ecse_cost.json. Timings are ratios of
+runs that alternate.
 """
 
 from __future__ import annotations
@@ -25,18 +25,23 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io.lammpsdata import read_lammps_data
+from results_file import write_results
 
 from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.rotation_error import random_rotations, rotated
-from pet_driver.files.checkpoint import load_checkpoint, random_checkpoint
-from pet_driver.frames import FrameConstants, environment_frames, pooled_frames
+from pet_driver.files.checkpoint import random_checkpoint
+from pet_driver.frames import (
+    NAMED_CONSTANTS,
+    FrameConstants,
+    environment_frames,
+    pooled_frames,
+)
 from pet_driver.model import Hyperparameters
 from pet_driver.runtime.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
-SPECIES = (1, 6, 8, 11, 14, 17, 29)
+SPECIES = (1, 6, 8, 11, 14, 17, 29, 74)
 DEFAULT = Hyperparameters(species=SPECIES)
-GENTLE = load_checkpoint("water").hyper.frames
 
 
 def main() -> None:
@@ -86,7 +91,17 @@ def structures() -> dict[str, Atoms]:
         "silicon, 64 atoms": rattled(bulk("Si", cubic=True).repeat(2)),
         "fcc copper, 108 atoms": rattled(bulk("Cu", cubic=True).repeat(3)),
         "NaCl, 64 atoms": rattled(bulk("NaCl", "rocksalt", a=5.64, cubic=True).repeat(2)),
+        "bcc tungsten, 54 atoms": rattled(bulk("W", cubic=True).repeat(3)),
         "ethanol, 9 atoms": rattled(molecule("CH3CH2OH")),
+    }
+
+
+def perfect_crystals() -> dict[str, Atoms]:
+    """Crystals at rest, whose frames all tie."""
+    return {
+        "perfect silicon, 64 atoms": bulk("Si", cubic=True).repeat(2),
+        "perfect fcc copper, 108 atoms": bulk("Cu", cubic=True).repeat(3),
+        "perfect bcc tungsten, 54 atoms": bulk("W", cubic=True).repeat(3),
     }
 
 
@@ -116,43 +131,33 @@ def frame_construction() -> None:
 
 def cost() -> None:
     """Compare the time of energy and forces in scope layer with plain PET, same weights."""
-    rows = []
-    cases = structures()
+    rows, results = [], {}
+    cases = {**structures(), **perfect_crystals()}
+    header = ["structure", "plain, ms"]
+    for name in NAMED_CONSTANTS:
+        header += [f"{name}: frames per atom", "cost over plain"]
     with Progress("cost", len(cases)) as progress:
-        for name, atoms in cases.items():
-            plain = potential_of("none")
-            exact = potential_of("layer")
-            gentle = potential_of("layer", frames=GENTLE)
-            timed = alternate(
-                [lambda p=p, atoms=atoms: p.compute(atoms) for p in (plain, exact, gentle)]
-            )
-            counts = [p.frames(atoms).counts().double().mean().item() for p in (exact, gentle)]
-            pooled = pooled_count(atoms)
-            rows.append(
-                [
-                    name,
-                    f"{1e3 * timed[0]:.0f}",
-                    f"{counts[0]:.1f}",
-                    f"{timed[1] / timed[0]:.2f}",
-                    f"{counts[1]:.1f}",
-                    f"{timed[2] / timed[0]:.2f}",
-                    str(pooled),
-                ]
-            )
-            progress.advance(name)
-    print_table(
-        "Cost of scope layer relative to plain PET, float32, energy and forces",
-        [
-            "structure",
-            "plain, ms",
-            "frames per atom",
-            "cost relative to plain",
-            "frames (as `water`)",
-            "cost (as `water`)",
-            "full-box evaluations, original protocol",
-        ],
-        rows,
-    )
+        for case, atoms in cases.items():
+            potentials = [potential_of("none")]
+            potentials += [potential_of("layer", frames=x) for x in NAMED_CONSTANTS.values()]
+            timed = alternate([lambda p=p, atoms=atoms: p.compute(atoms) for p in potentials])
+            counts = [p.frames(atoms).counts().double().mean().item() for p in potentials[1:]]
+            costs = [time / timed[0] for time in timed[1:]]
+            row = [case, f"{1e3 * timed[0]:.0f}"]
+            for count, ratio in zip(counts, costs, strict=True):
+                row += [f"{count:.1f}", f"{ratio:.2f}"]
+            rows.append(row)
+            results[case] = {
+                "plain_ms": 1e3 * timed[0],
+                "frames_per_atom": dict(zip(NAMED_CONSTANTS, counts, strict=True)),
+                "cost_over_plain": dict(zip(NAMED_CONSTANTS, costs, strict=True)),
+                "full_box_evaluations_of_the_original": pooled_count(atoms),
+            }
+            progress.advance(case)
+    title = "Cost of scope layer relative to plain PET, float32, energy and forces"
+    print_table(title, header, rows)
+    content = {"threads": torch.get_num_threads(), "structures": results}
+    print(f"\nwrote {write_results('ecse_cost', content)}")
 
 
 def scaling() -> None:

@@ -12,7 +12,7 @@ import pytest
 from ase import Atoms
 from ase.io.lammpsdata import read_lammps_data
 
-from helpers import MODERN, PAPER, ROOT
+from helpers import CONTRAST, MODERN, PAPER, ROOT
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import Checkpoint, random_checkpoint, save_checkpoint
 
@@ -22,7 +22,9 @@ def checkpoint() -> Checkpoint:
     return random_checkpoint(MODERN)
 
 
-@pytest.fixture(scope="session", params=[MODERN, PAPER], ids=["modern", "paper"])
+@pytest.fixture(
+    scope="session", params=[MODERN, PAPER, CONTRAST], ids=["modern", "paper", "contrast"]
+)
 def any_checkpoint(request) -> Checkpoint:
     return random_checkpoint(request.param)
 

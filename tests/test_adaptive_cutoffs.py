@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.build import bulk
 from scipy.spatial.transform import Rotation
 
-from helpers import FOREIGN, FOREIGN_PAPER, worst_change
+from helpers import CONTRAST, FOREIGN, FOREIGN_PAPER, worst_change
 from pet_driver.engines.ase import PETCalculator
 from pet_driver.errors import PetDriverError
 from pet_driver.evaluation.potential import Potential
@@ -20,7 +20,11 @@ from pet_driver.files.checkpoint import random_checkpoint
 from pet_driver.model import Hyperparameters, adaptive_cutoffs
 
 SCOPES = ("none", "layer", "atom", "structure")
-FOREIGN_MODELS = {"modern": FOREIGN, "paper": FOREIGN_PAPER}
+FOREIGN_MODELS = {
+    "modern": FOREIGN,
+    "paper": FOREIGN_PAPER,
+    "contrast": replace(FOREIGN, frames=CONTRAST.frames),
+}
 # Repulsion of nuclei beyond the cutoff of the network, which is fixed.
 FAR_REPULSION = replace(
     FOREIGN_PAPER,

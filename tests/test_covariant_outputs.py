@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import molecule as build_molecule
 from scipy.spatial.transform import Rotation
 
-from helpers import MODERN, PAPER
+from helpers import CONTRAST, MODERN, PAPER
 from pet_driver import PetDriverError
 from pet_driver.cli.main import main
 from pet_driver.engines.ase import PETCalculator
@@ -42,7 +42,7 @@ def worst_covariance(potential, atoms, rotations):
 
 @pytest.mark.filterwarnings("ignore:.*was trained with scope")
 @pytest.mark.parametrize("scope", ["layer", "atom", "structure"])
-@pytest.mark.parametrize("hyper", [MODERN, PAPER], ids=["modern", "paper"])
+@pytest.mark.parametrize("hyper", [MODERN, PAPER, CONTRAST], ids=["modern", "paper", "contrast"])
 @pytest.mark.parametrize("name", ["CH3CH2OH", "CO2", "H2", "C2H2", "O"])
 def test_covariant_for_any_weights(hyper, scope, name):
     atoms = Atoms("O", [[0, 0, 0]]) if name == "O" else build_molecule(name)

@@ -5,10 +5,11 @@ import warnings
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.build import molecule as build_molecule
 from scipy.spatial.transform import Rotation
 
-from helpers import MODERN, NEAREST, PAPER, worst_change
+from helpers import CONTRAST, GENTLE_CONTRAST, MODERN, NEAREST, PAPER, worst_change
 from pet_driver import PetDriverError
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import random_checkpoint
@@ -60,14 +61,18 @@ DEGENERATE = {
 
 
 @pytest.mark.parametrize("atoms", DEGENERATE.values(), ids=DEGENERATE.keys())
-@pytest.mark.parametrize("hyper", [MODERN, NEAREST, PAPER], ids=["modern", "nearest", "paper"])
+@pytest.mark.parametrize(
+    "hyper", [MODERN, NEAREST, PAPER, CONTRAST], ids=["modern", "nearest", "paper", "contrast"]
+)
 def test_ecse_is_exact_in_degenerate_environments(hyper, rotations, atoms):
     potential = Potential(random_checkpoint(hyper), dtype="float64")
     assert worst_change(potential, atoms, rotations[:5]).max() < 1e-10
 
 
 @pytest.mark.parametrize("atoms", DEGENERATE.values(), ids=DEGENERATE.keys())
-@pytest.mark.parametrize("hyper", [MODERN, NEAREST], ids=["modern", "nearest"])
+@pytest.mark.parametrize(
+    "hyper", [MODERN, NEAREST, CONTRAST], ids=["modern", "nearest", "contrast"]
+)
 def test_forces_in_degenerate_environments(hyper, atoms):
     """Along a random direction, which leaves the symmetric geometry."""
     potential = Potential(random_checkpoint(hyper), dtype="float64")
@@ -83,6 +88,29 @@ def test_forces_in_degenerate_environments(hyper, atoms):
     assert (forces * move).sum() == pytest.approx(
         -slope, abs=1e-6 * max(np.abs(forces).max(), 1e-3)
     )
+
+
+@pytest.mark.parametrize("hyper", [CONTRAST, GENTLE_CONTRAST], ids=["contrast", "gentle contrast"])
+@pytest.mark.parametrize(
+    "crystal",
+    [bulk("C"), bulk("Cu", a=3.4), bulk("W", a=2.9)],
+    ids=["diamond", "fcc", "bcc"],
+)
+def test_perfect_crystals_are_exact(hyper, crystal, rotations):
+    """All frames tie. At rest no atom is pushed; parts of the frames give the same as all."""
+    atoms = Atoms([6] * len(crystal), crystal.positions, cell=crystal.cell, pbc=True)
+    checkpoint = random_checkpoint(hyper)
+    potential = Potential(checkpoint, dtype="float64")
+    energy, _, virial = worst_change(potential, atoms, rotations)
+    assert max(energy, virial) < 1e-10
+    still = potential.compute(atoms)
+    assert np.abs(still.forces).max() < 1e-10
+    in_parts = Potential(checkpoint, dtype="float64", chunk=7, memory_share=1e-9)
+    assert in_parts.compute(atoms).energy == pytest.approx(still.energy, rel=1e-12)
+    strained = atoms.copy()
+    strained.set_cell(atoms.cell.array @ np.diag([1.01, 1.0, 0.99]), scale_atoms=True)
+    energy, _, virial = worst_change(potential, strained, rotations)
+    assert max(energy, virial) < 1e-10
 
 
 def test_float32_is_exact_to_its_precision(checkpoint, water_box, rotations):

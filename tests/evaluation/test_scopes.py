@@ -11,7 +11,7 @@ from ase.build import bulk
 from ase.build import molecule as build_molecule
 from scipy.spatial.transform import Rotation
 
-from helpers import MODERN, PAPER, worst_change
+from helpers import CONTRAST, MODERN, PAPER, worst_change
 from pet_driver import PetDriverError
 from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.rotation_error import rotated
@@ -94,7 +94,7 @@ def test_structure_and_atom_agree_for_a_single_environment(atoms):
 
 
 @pytest.mark.parametrize("scope", ["atom", "structure"])
-@pytest.mark.parametrize("hyper", [MODERN, PAPER], ids=["modern", "paper"])
+@pytest.mark.parametrize("hyper", [MODERN, PAPER, CONTRAST], ids=["modern", "paper", "contrast"])
 def test_scopes_are_exact(hyper, scope, small_box, molecule, rotations):
     potential = potential_of(hyper, scope)
     two = build_molecule("H2")
@@ -110,8 +110,9 @@ def test_structure_of_a_box_is_exact(small_box, rotations):
 
 
 @pytest.mark.parametrize("scope", ["atom", "structure"])
-def test_forces_and_virial_are_derivatives(scope, small_box):
-    potential = potential_of(MODERN, scope)
+@pytest.mark.parametrize("hyper", [MODERN, CONTRAST], ids=["modern", "contrast"])
+def test_forces_and_virial_are_derivatives(hyper, scope, small_box):
+    potential = potential_of(hyper, scope)
     structures = [small_box, build_molecule("CO2"), build_molecule("H2O")]
     structures[1].positions += np.random.default_rng(3).normal(size=(3, 3)) * 0.05
     rng, step = np.random.default_rng(0), 1e-5
@@ -162,15 +163,16 @@ def test_layer_is_additive_and_structure_is_not(molecule):
 
 
 @pytest.mark.parametrize("scope", ["layer", "atom"])
-def test_parity(scope, rotations):
+@pytest.mark.parametrize("hyper", [MODERN, CONTRAST], ids=["modern", "contrast"])
+def test_parity(hyper, scope, rotations):
     """Mirror images have the same energy with `parity`, and not without it."""
     atoms = build_molecule("CH3CH2OH")
     atoms.rattle(0.1, seed=1)
     mirror = rotations[0] @ np.diag([1.0, 1.0, -1.0])
-    with_parity = potential_of(MODERN, scope, parity=True)
+    with_parity = potential_of(hyper, scope, parity=True)
     for structure in (atoms, build_molecule("CO2"), build_molecule("H2")):
         assert worst_change(with_parity, structure, [mirror, rotations[1]]).max() < 1e-10
-    without = potential_of(MODERN, scope)
+    without = potential_of(hyper, scope)
     assert worst_change(without, atoms, [mirror]).max() > 1e-6
 
 

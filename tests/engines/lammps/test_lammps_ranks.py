@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from ase.io.lammpsdata import write_lammps_data
 
-from helpers import FOREIGN, FOREIGN_PAPER, MODERN, PAPER
+from helpers import CONTRAST, FOREIGN, FOREIGN_PAPER, GENTLE_CONTRAST, MODERN, PAPER
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import random_checkpoint, save_checkpoint
 
@@ -75,6 +75,8 @@ MODELS = {
     "paper": (replace(PAPER, message_layers=3), "scope layer"),
     "wide": (replace(MODERN, message_layers=3), "scope layer halo wide"),
     "atom": (replace(MODERN, message_layers=2), "scope atom"),
+    "contrast": (replace(CONTRAST, message_layers=2), "scope layer"),
+    "contrast atom": (replace(GENTLE_CONTRAST, message_layers=2), "scope atom"),
     "foreign plain": (replace(FOREIGN, cutoff=3.5), "scope none charge 1 spin 2"),
     "foreign layer": (replace(FOREIGN, cutoff=3.5), "scope layer"),
     "foreign wide": (replace(FOREIGN, cutoff=3.0), "scope layer halo wide"),
