@@ -1,12 +1,13 @@
 """Compare errors with and without frames, and for numbers of layers, after the same training time.
 
-python benchmarks/ablation.py benchmarks/ablation.yaml --data-folder FOLDER --minutes 30 [--only
-NAME ...]
+python benchmarks/ablation.py benchmarks/ablation.yaml --data-folder FOLDER --minutes 30
+    [--study layers|indifference] [--only NAME ...]
 
-Trains variants of the options one after the other and prints a table: plain PET (with random
-rotations), scope layer, scope layer with one message layer, scope layer with AdamW instead of Muon;
-then 1, 2 and 3 message layers with `--depth` attention layers in total. The models are kept in the
-output folder.
+Trains variants of the options one after the other and prints a table. The study "layers": plain PET
+(with random rotations), scope layer, scope layer with one message layer, scope layer with AdamW
+instead of Muon; then 1, 2 and 3 message layers with `--depth` attention layers in total. The study
+"indifference": ways to make the network agree over frames. The models are kept in the output
+folder, the table in results/ablation_STUDY.json.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from results_file import write_results
 
 from pet_driver.files.checkpoint import load_checkpoint
 
@@ -29,6 +31,7 @@ def main() -> None:
     parser.add_argument("options", type=Path)
     parser.add_argument("--data-folder", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=30.0, help="for each (default: 30)")
+    parser.add_argument("--study", choices=("layers", "indifference"), default="layers")
     parser.add_argument("--depth", type=int, default=6, help="attention layers (default: 6)")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", nargs="+", metavar="NAME")
@@ -36,14 +39,22 @@ def main() -> None:
     chosen = parser.parse_args()
     content = yaml.safe_load(chosen.options.read_text())
     models = {}
-    for name, changes in variants(chosen.depth).items():
+    for name, changes in variants(chosen.study, chosen.depth).items():
         if chosen.only is None or name in chosen.only:
             models[name] = train(name, changes, content, chosen)
-    report(models)
+    report(chosen.study, models)
 
 
-def variants(depth: int) -> dict[str, dict[str, dict]]:
+def variants(study: str, depth: int) -> dict[str, dict[str, dict]]:
     """Options of each variant that differ from the given ones, by section."""
+    return indifference() if study == "indifference" else layers(depth)
+
+
+def layers(depth: int) -> dict[str, dict[str, dict]]:
+    """Plain and exact, numbers of layers, optimizers.
+
+    :param depth: number of attention layers in total
+    """
     found: dict[str, dict[str, dict]] = {
         "plain": {"model": {"scope": "none"}},
         "layer": {"model": {"scope": "layer"}},
@@ -54,9 +65,24 @@ def variants(depth: int) -> dict[str, dict[str, dict]]:
         },
     }
     for count in (1, 2, 3):
-        layers = {"message_layers": count, "attention_layers": depth // count}
-        found[f"{count}x{depth // count}"] = {"model": {"scope": "layer", **layers}}
+        shape = {"message_layers": count, "attention_layers": depth // count}
+        found[f"{count}x{depth // count}"] = {"model": {"scope": "layer", **shape}}
     return found
+
+
+def indifference() -> dict[str, dict[str, dict]]:
+    """Ways to make the network agree over frames, with the given constants and with few frames."""
+    turns, penalty = {"random_turns": True}, {"symmetrization_weight": 1.0}
+    variances = {"energy_variance_weight": 300.0, "message_variance_weight": 1.0}
+    ways: dict[str, dict] = {
+        "frames": {},
+        "turns": turns,
+        "penalty": penalty,
+        "turns_penalty": {**turns, **penalty},
+        "two_frames": {"frames_drawn": 2, **penalty, **variances},
+        "turns_two_frames": {"frames_drawn": 2, **turns, **penalty, **variances},
+    }
+    return {name: {"model": {}, "fit": fit} for name, fit in ways.items()}
 
 
 def train(name: str, changes: dict[str, dict], content: dict, chosen: argparse.Namespace) -> Path:
@@ -82,11 +108,13 @@ def train(name: str, changes: dict[str, dict], content: dict, chosen: argparse.N
     return folder / f"{name}.safetensors"
 
 
-def report(models: dict[str, Path]) -> None:
-    """Print a table of test errors."""
+def report(study: str, models: dict[str, Path]) -> None:
+    """Print a table of errors on held-out frames, and write results/ablation_STUDY.json."""
     columns = ("variant", "message x attention layers", "scope", "epochs")
-    print("|", " | ".join((*columns, "energy, meV/atom", "force, meV/Å")), "|")
-    print("|---|---|---|---|---|---|")
+    columns += ("energy, meV/atom", "force, meV/Å", "symmetrization force, meV/Å")
+    print("|", " | ".join(columns), "|")
+    print("|---" * len(columns) + "|")
+    found = {}
     for name, path in models.items():
         checkpoint = load_checkpoint(path)
         hyper, card = checkpoint.hyper, checkpoint.card
@@ -94,8 +122,11 @@ def report(models: dict[str, Path]) -> None:
         print(
             f"| {name} | {hyper.message_layers} x {hyper.attention_layers} | {hyper.scope} "
             f"| {card['epochs']} | {errors['energy_rmse_meV_per_atom']:.1f} "
-            f"| {errors['force_rmse_meV_per_angstrom']:.0f} |"
+            f"| {errors['force_rmse_meV_per_angstrom']:.0f} "
+            f"| {errors.get('symmetrization_rms_meV_per_angstrom', 0.0):.0f} |"
         )
+        found[name] = {**{key: card[key] for key in ("steps", "epochs", "hours")}, "errors": errors}
+    print(f"wrote {write_results(f'ablation_{study}', {'variants': found})}")
 
 
 if __name__ == "__main__":

@@ -65,12 +65,28 @@ def _network(checkpoint: Checkpoint) -> dict[str, str]:
         "elements": " ".join(chemical_symbols[z] for z in hyper.species),
         "cutoff": _cutoff(hyper),
         "scope": hyper.scope,
+        "frames": _frames(hyper),
         "network": f"{hyper.block} block, {hyper.message_layers} message layers "
         f"of depth {hyper.attention_layers}, {hyper.heads} heads, "
         f"width {hyper.width} (nodes {hyper.node_width})",
         "outputs": ", ".join(outputs),
         "parameters": f"{sum(w.numel() for w in checkpoint.weights.values()):,}",
     }
+
+
+def _frames(hyper: Hyperparameters) -> str:
+    """Name of the frame constants, or the most important of them."""
+    from ..frames import NAMED_CONSTANTS
+
+    frames = hyper.frames
+    for name, constants in NAMED_CONSTANTS.items():
+        if frames == constants:
+            return name
+    end = frames.pruning_fraction + frames.pruning_width
+    text = f"margin {frames.margin:g} A, pruning from {frames.pruning_fraction:g} to {end:g}"
+    if frames.contrast is None:
+        return text
+    return f"{text}, contrast {frames.contrast[0]:g} and {frames.contrast[1]:g} A"
 
 
 def _texts(card: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import PetDriverError
 from ..files.checkpoint import Checkpoint, load_checkpoint
+from ..frames import NAMED_CONSTANTS
 from ..model import PET, Hyperparameters
 from .baseline import fit_baseline, force_scale, property_scales
 from .data import Frame, species_of, thinned
@@ -19,6 +20,7 @@ from .scales import Scales
 
 # What a model may change when it is trained further: no weight depends on it, or only a head's.
 _MAY_CHANGE = {"scope", "frames", "properties"}
+_FRAMES = "accuracy"  # name of the frame constants of new models, unless the options give others
 _HEADS = "property_heads."
 _FRAMES_FOR_BASELINE = 200
 
@@ -59,7 +61,8 @@ def hyperparameters(
     given = dict(options.model)
     try:
         if origin is None:
-            return Hyperparameters.from_dict({**given, "species": species})
+            frames = NAMED_CONSTANTS[_FRAMES].to_dict()
+            return Hyperparameters.from_dict({"frames": frames, **given, "species": species})
         before = origin.hyper.to_dict()
         after = Hyperparameters.from_dict({**before, **given})
     except (ValueError, TypeError) as error:
