@@ -82,7 +82,8 @@ def indifference() -> dict[str, dict[str, dict]]:
         "two_frames": {"frames_drawn": 2, **penalty, **variances},
         "turns_two_frames": {"frames_drawn": 2, **turns, **penalty, **variances},
     }
-    return {name: {"model": {}, "fit": fit} for name, fit in ways.items()}
+    off = {"random_turns": False, "symmetrization_weight": 0.0, "frames_drawn": 1}
+    return {name: {"model": {}, "fit": {**off, **fit}} for name, fit in ways.items()}
 
 
 def train(name: str, changes: dict[str, dict], content: dict, chosen: argparse.Namespace) -> Path:

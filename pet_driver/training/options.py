@@ -106,8 +106,8 @@ class FitOptions:
     ema_decay: float = 0.998
     sampled_share: float = 0.8
     frames_drawn: int = 1
-    random_turns: bool = False
-    symmetrization_weight: float = 0.0
+    random_turns: bool = True
+    symmetrization_weight: float = 1.0
     rotate: bool | None = None
     precision: str = _choice("float32", "bfloat16")
     validate_every: int = 500

@@ -7,10 +7,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from ..evaluation.symmetrization import too_large
 from ..files.checkpoint import Checkpoint, save_checkpoint
 from ..model import Hyperparameters
 from . import pictures
-from .accuracy import Comparison, summary
+from .accuracy import SYMMETRIZATION, Comparison, summary
 from .baseline import describe_baseline
 from .data import Split
 from .log import read_log
@@ -60,6 +61,7 @@ def write_results(folder: Path, model: Checkpoint, found: dict[str, list[Compari
     :param found: predictions beside labels, by part of the data
     """
     errors = {part: summary(some, True) for part, some in found.items()}
+    _warn_about_symmetrization(errors)
     described = dataclasses.replace(model, card={**model.card, "errors": errors})
     save_checkpoint(described, folder / f"{model.name}.safetensors")
     if not pictures.can_draw():
@@ -72,6 +74,18 @@ def write_results(folder: Path, model: Checkpoint, found: dict[str, list[Compari
     if rows:
         pictures.draw_curves(rows, folder / "curves.png")
     pictures.draw_parity(found, folder / "parity.png")
+
+
+def _warn_about_symmetrization(errors: dict[str, dict[str, float]]) -> None:
+    """Warn where the symmetrization force of held-out frames is large beside the force error."""
+    held_out = errors.get("test") or errors.get("validation") or {}
+    error = held_out.get("force_rmse_meV_per_angstrom")
+    found = held_out.get(SYMMETRIZATION)
+    if error is None or found is None:
+        return
+    sentence = too_large(1e-3 * found, None, 1e-3 * error)
+    if sentence is not None:
+        warnings.warn(sentence, stacklevel=3)
 
 
 def _origin(options: TrainingOptions, split: Split) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Training on labels that a random model made: they can be learned, so the errors must fall."""
 
 import dataclasses
+import warnings
 
 import ase.io
 import numpy as np
@@ -12,9 +13,11 @@ from labelled import OPTIONS, molecules
 from pet_driver import PetDriverError, load_model
 from pet_driver.cli.main import main
 from pet_driver.engines.ase import attach_results
+from pet_driver.files.checkpoint import load_checkpoint
 from pet_driver.training import Training, read_options
 from pet_driver.training.data import read_frames
 from pet_driver.training.options import DataOptions
+from pet_driver.training.results import write_results
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,28 @@ def test_errors_fall_and_the_model_file_works(folder, tmp_path):
     deviations = [attach_results(a, model.compute(a)).get_forces() - a.get_forces() for a in test]
     rmse = 1e3 * np.sqrt(np.mean(np.square(deviations)))
     assert rmse == pytest.approx(errors, rel=1e-3)
+
+
+def test_the_symmetrization_force_is_on_the_card_and_warned_about(folder, tmp_path):
+    """Ten times the force error, made up, is too large; a hundredth of it is not."""
+    run = training(folder, tmp_path, steps=2)
+    card = load_checkpoint(run.run()).card
+    errors = card["errors"]["test"]
+    assert errors["symmetrization_rms_meV_per_angstrom"] > 0.0
+    assert "symmetrization_rms_meV_per_angstrom" in (tmp_path / "run" / "log.csv").read_text()
+    model = load_checkpoint(tmp_path / "run" / "tiny.safetensors")
+    found = run.comparisons(run.split.test)
+    scale = 1e-3 * errors["force_rmse_meV_per_angstrom"]
+    for factor, many in ((10.0, 1), (0.01, 0)):
+        for comparison in found:
+            comparison.symmetrization = np.full((comparison.atoms, 3), factor * scale)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            write_results(tmp_path, model, {"test": found})
+        sentences = [
+            str(x.message) for x in caught if "a third of the force error" in str(x.message)
+        ]
+        assert len(sentences) == many
 
 
 def test_the_mean_energy_error_is_absorbed_into_the_baseline(folder, tmp_path):
