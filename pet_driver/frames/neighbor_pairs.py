@@ -67,13 +67,22 @@ class NeighborPairs:
         padding = vectors.new_tensor([2.0 * cutoff, 0.0, 0.0])
         vectors = torch.where(valid[..., None], vectors, padding)
         lengths = torch.linalg.vector_norm(vectors, dim=-1)
+        # Nearest first, so that tables over pairs can be cut to the neighbors that count in them.
+        lengths, order = torch.sort(lengths, dim=1, stable=True)
+        vectors = vectors.gather(1, order[..., None].expand_as(vectors))
+        valid = valid.gather(1, order)
         directions = vectors / lengths[..., None]
-        sin2 = 1.0 - (directions @ directions.transpose(1, 2)) ** 2
         outer = cutoff - constants.margin
-        inner = inner_cutoff(lengths, sin2, valid, outer, constants)
+        near = _most_within(lengths, outer)
+        inner = inner_cutoff(
+            lengths[:, :near], _sin2(directions[:, :near]), valid[:, :near], outer, constants
+        )
         axis = axis_cutoff(lengths, valid, outer, constants)
-        neighbors = NeighborGeometry(lengths, directions, valid, inner)
-        return pairs_within(neighbors, sin2, constants, axis)
+        near = _most_within(lengths, inner[:, None])
+        neighbors = NeighborGeometry(
+            lengths[:, :near], directions[:, :near], valid[:, :near], inner
+        )
+        return pairs_within(neighbors, _sin2(neighbors.directions), constants, axis)
 
     def frames(self, some: Tensor) -> Tensor:
         """Frames of some of the pairs, (n_kept, 3, 3).
@@ -98,6 +107,21 @@ class NeighborPairs:
         lengths = self.neighbors.lengths
         r_first, r_second = lengths[self.centre, self.first], lengths[self.centre, self.second]
         return -(r_first / first_length + r_second / second_length)
+
+
+def _most_within(lengths: Tensor, end: Tensor | float) -> int:
+    """Largest number of neighbors of a centre that are nearer than its end; at least 1.
+
+    :param lengths: (n_centres, n_neighbors), angstrom, ascending
+    :param end: (n_centres, 1) or one for all, angstrom
+    """
+    counts = (lengths < end).sum(1)
+    return max(int(counts.max()) if len(counts) else 0, 1)
+
+
+def _sin2(directions: Tensor) -> Tensor:
+    """Squared sine of the angle between neighbors, (n_centres, n_neighbors, n_neighbors)."""
+    return 1.0 - (directions @ directions.transpose(1, 2)) ** 2
 
 
 def inner_cutoff(
