@@ -6,7 +6,7 @@ import pytest
 
 from helpers import ROOT, SHARED
 from pet_driver.evaluation.potential import load_model
-from pet_driver.training.accuracy import summary
+from pet_driver.training.accuracy import SYMMETRIZATION, summary
 from pet_driver.training.data import read_split
 from pet_driver.training.options_file import read_options
 from pet_driver.training.report import compared
@@ -39,8 +39,13 @@ def test_errors_on_the_card_are_those_of_held_out_structures(name):
 
 def errors_of(potential, frames):
     """As on a card; four structures at a time."""
-    predictions = []
+    comparisons = []
     for start in range(0, len(frames), 4):
         some = frames[start : start + 4]
-        predictions += potential.compute([frame.system.to_atoms() for frame in some])
-    return summary(compared(frames, predictions), mean_absolute=True)
+        structures = [frame.system.to_atoms() for frame in some]
+        found = compared(some, potential.compute(structures))
+        if SYMMETRIZATION in potential.card["errors"]["test"]:  # not on the cards of older models
+            for one, forces in zip(found, potential.symmetrization_forces(structures), strict=True):
+                one.symmetrization = forces
+        comparisons += found
+    return summary(comparisons, mean_absolute=True)
