@@ -121,8 +121,10 @@ class Evaluator:
             )
         gradient, symmetrization = torch.zeros_like(vectors), None
         if request.gradient:
+            # Adaptive cutoffs stand between the vectors and both the network and the frames.
+            keep = request.weights_too or seen.cutoffs is not None
             gradient, symmetrization = _gradients(
-                output.energies.sum(), vectors, made, frozen, request.weights_too
+                output.energies.sum(), vectors, made, frozen, request.weights_too, keep
             )
         found = Evaluation(
             output.energies,
@@ -227,6 +229,7 @@ def _gradients(
     made: FrameSet | None,
     frozen: FrameSet | None,
     weights_too: bool,
+    keep: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Gradient of the energy with respect to the edge vectors, and its part through the frames.
 
@@ -234,6 +237,7 @@ def _gradients(
         part
     :param frozen: the same, cut off from the vectors, as the network used them
     :param weights_too: keep what a gradient with respect to the weights needs
+    :param keep: keep what the network has recorded for the pass through the frames
     """
     if made is None or frozen is None:
         (plain,) = torch.autograd.grad(
@@ -244,7 +248,7 @@ def _gradients(
         energy,
         [vectors, frozen.frames, frozen.weights],
         create_graph=weights_too,
-        retain_graph=True,  # adaptive cutoffs stand between the vectors and both of its uses
+        retain_graph=keep,
         allow_unused=True,
     )
     plain = torch.zeros_like(vectors) if plain is None else plain
