@@ -121,8 +121,9 @@ class Evaluator:
             )
         gradient, symmetrization = torch.zeros_like(vectors), None
         if request.gradient:
-            # Adaptive cutoffs stand between the vectors and both the network and the frames.
-            keep = request.weights_too or seen.cutoffs is not None
+            # After truncation the network and the frames share the way back to the vectors.
+            shared = seen.vectors is not vectors or seen.cutoffs is not None
+            keep = request.weights_too or shared
             gradient, symmetrization = _gradients(
                 output.energies.sum(), vectors, made, frozen, request.weights_too, keep
             )
