@@ -70,7 +70,7 @@ def test_default_dtype_is_another_name_of_dtype():
 def test_options_of_the_calculator():
     calculator = PETCalculator("water", parity=True, chunk=100, skin=0.2)
     assert calculator.potential.options.changed().keys() >= {"parity", "chunk", "skin"}
-    with pytest.raises(PetDriverError, match="there is no option 'sope'; known are scope, parity"):
+    with pytest.raises(PetDriverError, match="there is no option 'sope'; known are scope, frames"):
         PETCalculator("water", sope="atom")
 
 
