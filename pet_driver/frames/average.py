@@ -172,7 +172,8 @@ class _Part:
 def _averaged(values: Tensor, index: Tensor, weights: Tensor, n_centres: int) -> Tensor:
     """Weighted sums of the values (n_samples, ...) of each centre, (n_centres, ...)."""
     weighted = values * weights.view(-1, *(1,) * (values.dim() - 1))
-    return values.new_zeros(n_centres, *values.shape[1:]).index_add(0, index, weighted)
+    # The weights may be more precise than the values, and then so are the sums.
+    return weighted.new_zeros(n_centres, *values.shape[1:]).index_add(0, index, weighted)
 
 
 def _part_sizes(per_centre: Tensor, size: int) -> tuple[list[int], list[int]]:

@@ -51,8 +51,11 @@ class LayerNorm(nn.LayerNorm):
     """As ``torch.nn.LayerNorm`` over the last dimension."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize (..., width) along the last dimension."""
-        return _apply(_LayerNorm, x, self.weight, self.bias, self.eps)
+        """Normalize (..., width) along the last dimension, in the dtype of the weights.
+
+        Under autocast the input may be less precise, which CUDA's kernel does not take.
+        """
+        return _apply(_LayerNorm, x.to(self.weight.dtype), self.weight, self.bias, self.eps)
 
 
 class _Silu(torch.autograd.Function):

@@ -360,10 +360,16 @@ def test_time_can_be_the_schedule(folder, tmp_path):
     )
 
 
-def test_bfloat16_is_near_float32(folder, tmp_path):
+@pytest.mark.parametrize("normalization", ["layer", "rms"])
+@pytest.mark.parametrize("node_width", [16, 24])
+def test_bfloat16_is_near_float32(folder, tmp_path, node_width, normalization):
+    """All frames are averaged: means of values in bfloat16 with weights in float32."""
+    model = {**SOLID["model"], "node_width": node_width, "normalization": normalization}
+    sections = {**SOLID, "model": model}
+    options = {"sampled_share": 0.0, "energy_variance_weight": 1.0}
     values = [
-        training(folder, tmp_path / precision, SOLID, precision=precision).take_step()
-        for precision in ("float32", "bfloat16")
+        training(folder, tmp_path / name, sections, precision=name, **options).take_step()
+        for name in ("float32", "bfloat16")
     ]
     assert values[0] != values[1]
     assert values[1] == pytest.approx(values[0], rel=0.05)

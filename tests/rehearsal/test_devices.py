@@ -1,0 +1,52 @@
+"""Every configuration gives the same numbers on the GPU as on the CPU, without mixing devices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ase.build import molecule
+from pretended_gpu import PretendedGpu
+
+from helpers import CONTRAST, FOREIGN, FOREIGN_PAPER, MODERN, PAPER
+from pet_driver.evaluation.potential import Potential
+from pet_driver.files.checkpoint import random_checkpoint
+
+MOLECULES = [molecule(name) for name in ("H2O", "CO2", "CH3CH2OH", "H2", "O")]
+CHARGED = {"charge": 1.0, "spin": 2}
+CASES = {
+    "layer": (MODERN, {}),
+    "none": (MODERN, {"scope": "none"}),
+    "atom": (MODERN, {"scope": "atom"}),
+    "structure": (MODERN, {"scope": "structure"}),
+    "contrast": (CONTRAST, {}),
+    "named frames": (MODERN, {"frames": "accuracy"}),
+    "parity": (MODERN, {"parity": True, "extra_rotations": 1}),
+    "little memory": (MODERN, {"memory_share": 1e-7}),
+    "chunk": (MODERN, {"chunk": 16}),
+    "paper": (PAPER, {}),
+    "foreign": (FOREIGN, CHARGED),
+    "foreign, atom": (replace(FOREIGN, scope="none"), {"scope": "atom", **CHARGED}),
+    "foreign paper": (FOREIGN_PAPER, {}),
+    "tensors": (replace(MODERN, properties=(("dipole", 1), ("alpha", 2))), {}),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+@pytest.mark.parametrize("case", CASES)
+def test_same_numbers(case, device):
+    hyper, options = CASES[case]
+    checkpoint = random_checkpoint(hyper)
+    expected = Potential(checkpoint, dtype="float64", **options).compute(MOLECULES)
+    with PretendedGpu(count=2) as gpu:
+        potential = Potential(checkpoint, dtype="float64", device=device, **options)
+        found = potential.compute(MOLECULES)
+        assert gpu.account.kernels.total() > 100
+    for x, y in zip(found, expected, strict=True):
+        assert x.energy == pytest.approx(y.energy, rel=1e-12)
+        np.testing.assert_allclose(x.forces, y.forces, atol=1e-11)
+        for outputs, name in ((y.vectors, "vectors"), (y.tensors, "tensors")):
+            for key, values in outputs.items():
+                np.testing.assert_allclose(getattr(x, name)[key], values, atol=1e-11)
