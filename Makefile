@@ -11,16 +11,20 @@ DOCTESTS = --doctest-modules pet_driver --ignore=pet_driver/engines/ipi/pes.py \
 	--ignore=pet_driver/engines/ipi/mpi.py
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all rehearsal lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/demo.py
 
-test: lint
+test: lint rehearsal
 	$(PYTEST) -q $(DOCTESTS)
 	$(PYTEST) -q -m "not slow"
 
-test-all: lint
+# On a GPU that is pretended, which has to be there before torch is: in a process of its own.
+rehearsal: $(INSTALLED)
+	PYTHONPATH=tests/rehearsal $(PYTEST) -q -p pretended_gpu tests/rehearsal
+
+test-all: lint rehearsal
 	$(PYTEST) -q $(DOCTESTS)
 	$(PYTEST) -q
 

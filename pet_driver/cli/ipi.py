@@ -154,13 +154,14 @@ def _serve_mpi(arguments: argparse.Namespace) -> int:
             f"--mpi needs mpi4py and MPI ({error}); pip install pet-driver[lammps]"
         ) from error
     from ..engines.ipi.mpi import MpiDriver
-    from ..engines.rank_share import options_of_rank, use_cores
+    from ..engines.rank_share import options_of_rank, use_share
 
     options, outputs = options_from(arguments), arguments.output or ["ecse"]
 
     def open_service(place: NodePlace) -> Service:
-        use_cores(place)
-        return _services(arguments, options_of_rank(options, place), outputs)[0]
+        of_rank = options_of_rank(options, place)
+        use_share(of_rank, place)
+        return _services(arguments, of_rank, outputs)[0]
 
     return MpiDriver(MPI.COMM_WORLD, open_service, arguments.mpi_name).run()
 

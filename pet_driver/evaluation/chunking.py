@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -52,26 +53,27 @@ class Chunking:
             try:
                 result = attempt()
             except torch.OutOfMemoryError:
-                if not self._halve(samples()):
+                most = samples()
+                count = min(self.chunk or most, most)
+                if count <= SMALLEST_CHUNK:
                     raise
             else:
                 self._grow_back()
                 return result
+            # Not within `except`: its traceback holds the tensors of the evaluation that failed.
+            self._halve(count)
 
-    def _halve(self, samples: int) -> bool:
-        """Halve the chunk; False if nothing is left to halve."""
-        samples = min(self.chunk or samples, samples)
-        if samples <= SMALLEST_CHUNK:
-            return False
+    def _halve(self, samples: int) -> None:
+        """Go on with half of this number of samples at a time."""
         self.chunk = samples // 2
         self._halvings += 1
         self._successes = 0
         if self.device.type == "cuda":
+            gc.collect()  # exceptions and the frames in their tracebacks refer to each other
             torch.cuda.empty_cache()
         warnings.warn(
             f"out of memory on {self.device}: going on with chunks of {self.chunk}", stacklevel=4
         )
-        return True
 
     def _grow_back(self) -> None:
         if not self._halvings or self.chunk is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -60,7 +61,7 @@ class Evaluator:
         rotates_copies = self.scope in ("atom", "structure")
         differentiates = request.gradient or rotates_copies
         vectors = graph.vectors.detach().requires_grad_(differentiates)
-        with torch.set_grad_enabled(differentiates):
+        with torch.set_grad_enabled(differentiates), _backward_in_this_thread():
             seen = truncate(graph.with_vectors(vectors), self.network.hyper, request.memory)
             if rotates_copies:
                 return self._evaluate_copies(seen, vectors, request)
@@ -197,6 +198,15 @@ class Evaluator:
         numbers = _PER_TOKEN * (seen.padded.n_neighbors + 1) * hyper.width * layers
         itemsize = self.network.message_embedder.weight.element_size()
         return max(request.memory // (numbers * itemsize), SMALLEST_CHUNK)
+
+
+def _backward_in_this_thread() -> AbstractContextManager[object]:
+    """Context without autograd's own threads for devices.
+
+    Backward passes exchange messages, and MPI may allow calls of the main thread only.
+    """
+    context: AbstractContextManager[object] = torch.autograd.set_multithreading_enabled(False)
+    return context
 
 
 def detached(found: Evaluation) -> Evaluation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,7 +74,7 @@ class FrameAverage:
         results: list[Moments] = []
         for part, some in zip(parts, tables, strict=True):
             if self._recompute:
-                results.append(checkpoint(part, *some, use_reentrant=False))
+                results.append(recomputed(part, *some))
             else:
                 results.append(part(*some))
         return self._joined(m for m, _ in results), self._joined(v for _, v in results)
@@ -169,6 +170,14 @@ class _Part:
         return means, [_averaged(x, index, weights, n_centres) for x in squares]
 
 
+def recomputed(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+    """``function(*arguments)``, computed again in the backward pass instead of kept.
+
+    Nothing in it is random, so the state of random numbers, which lies on the GPU, stays there.
+    """
+    return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
+
+
 def _averaged(values: Tensor, index: Tensor, weights: Tensor, n_centres: int) -> Tensor:
     """Weighted sums of the values (n_samples, ...) of each centre, (n_centres, ...)."""
     weighted = values * weights.view(-1, *(1,) * (values.dim() - 1))
@@ -206,4 +215,4 @@ def in_parts(function: Callable[..., Tensor], chunk: int | None, *tables: Tensor
     n_parts = len(range(0, count, chunk))
     columns = [[None] * n_parts if t is None else torch.split(t, chunk) for t in tables]
     parts = zip(*columns, strict=True)
-    return torch.cat([checkpoint(function, *part, use_reentrant=False) for part in parts])
+    return torch.cat([recomputed(function, *part) for part in parts])

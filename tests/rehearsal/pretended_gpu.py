@@ -68,7 +68,7 @@ class OnGpu(torch.Tensor):
     def tolist(self):
         return self.cpu().tolist()
 
-    def numpy(self, *, force: bool = False):
+    def numpy(self, **_keywords):
         raise TypeError(f"can't convert a tensor on {self.device} to numpy; use Tensor.cpu()")
 
     def __array__(self, dtype=None, copy=None):
@@ -153,15 +153,15 @@ class PretendedGpu(TorchDispatchMode):
             "device_count": lambda: self.count,
             "_lazy_init": lambda: None,
             "is_initialized": lambda: True,
-            "mem_get_info": lambda device=None: (self.free, _MEMORY),
-            "memory_reserved": lambda device=None: self.unused + 1_000_000,
-            "memory_allocated": lambda device=None: 1_000_000,
+            "mem_get_info": lambda *_: (self.free, _MEMORY),
+            "memory_reserved": lambda *_: self.unused + 1_000_000,
+            "memory_allocated": lambda *_: 1_000_000,
             "empty_cache": called("empty_cache"),
-            "is_bf16_supported": lambda including_emulation=True: True,
+            "is_bf16_supported": lambda **_: True,
             "set_device": choose,
             "current_device": lambda: self.current_index,
-            "synchronize": lambda device=None: self._wait("synchronize"),
-            "current_stream": lambda device=None: _Stream(self),
+            "synchronize": lambda *_: self._wait("synchronize"),
+            "current_stream": lambda *_: _Stream(self),
             "Event": lambda **_: _Event(self),
         }
 

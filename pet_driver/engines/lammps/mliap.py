@@ -24,7 +24,7 @@ from ...evaluation.prediction import Prediction
 from ...files.checkpoint import load_checkpoint
 from ...graph import Graph
 from ...parallel import NodePlace, PairDomain, receptive_graph
-from ..rank_share import options_of_rank, use_cores
+from ..rank_share import options_of_rank, use_share
 from .abort import abort_world
 from .ghost_check import check_ghosts
 from .mliap_data import (
@@ -180,7 +180,6 @@ class PetUnified:
 
             check_interface(data)
             place = NodePlace.find(MPI.COMM_WORLD)
-            use_cores(place)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # they were shown at the export
                 self._potential = self._load(place)
@@ -197,8 +196,9 @@ class PetUnified:
                 f"{checkpoint.digest[:12]}, was {self.digest[:12]}); run `pet-driver export-mliap` "
                 "anew"
             )
-        options = EvaluationOptions.from_keywords(**self.options)
-        return Potential(checkpoint, options_of_rank(options, place))
+        options = options_of_rank(EvaluationOptions.from_keywords(**self.options), place)
+        use_share(options, place)
+        return Potential(checkpoint, options)
 
 
 def _per_atom_and_pair(

@@ -14,7 +14,7 @@ from ...evaluation.potential import Potential
 from ...files.checkpoint import load_checkpoint
 from ...parallel import agree
 from ...runtime.warning_lines import warnings_as_lines
-from ..rank_share import options_of_rank, use_cores
+from ..rank_share import options_of_rank, use_share
 from .abort import abort
 from .external_fix import ExternalFix, reserve_fix
 from .options import PairStyle, type_species
@@ -63,7 +63,6 @@ class PetPair:
         self._tally: Tally | None = None
         self._test_pending = style.self_test
         self._is_first_step = True
-        use_cores(place)
         self.potential, self._fix = self._loaded(place)
         self.domain = self.potential.open_domain(comm, style.halo, style.options.skin)
 
@@ -72,6 +71,7 @@ class PetPair:
         try:
             fix = ExternalFix(self.lmp)
             options = options_of_rank(self.style.options, place)
+            use_share(options, place)
             potential = Potential(load_checkpoint(self.style.model), options)
         except Exception as caught:  # of any kind: the other ranks must learn of it
             error = caught

@@ -47,6 +47,6 @@ def test_an_exported_stub_loads_the_model_with_its_options(tmp_path, model_file,
     stub.options["device"] = "cpu"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        potential = stub._load(NodePlace(0, 2, 1))
+        potential = stub._load(NodePlace(0, 2, 1, 0, 2))
     assert potential.options.parity
     assert potential.options.memory_share == 0.1

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ase.io
 import numpy as np
 import pytest
-import torch
 import yaml
-from labelled import OPTIONS, molecules
 from pretended_gpu import PretendedGpu
 
+from labelled import OPTIONS, molecules
 from pet_driver.training import Training, read_options
 
 DATA = {**OPTIONS["data"], "property_keys": {"dipole": "mu"}, "property_units": {"dipole": "e*A"}}
