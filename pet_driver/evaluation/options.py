@@ -20,6 +20,7 @@ from .option import Option, integer, number, one_of, optional, unknown, yes_or_n
 SCOPES = ("layer", "atom", "structure", "none")
 FRAMES = ("speed", "accuracy", "paper")  # keys of `frames.NAMED_CONSTANTS`, which imports torch
 DTYPE_NAMES = ("float32", "float64")
+PRECISIONS = ("full", "tf32")
 _DEVICE = re.compile(r"(cpu|cuda)(:\d+)?")
 _KEY = "option"  # of the metadata of a field
 
@@ -114,6 +115,23 @@ class EvaluationOptions:
             "DTYPE",
         ),
     )
+    precision: str = _field(
+        "full",
+        Option(
+            one_of(PRECISIONS),
+            f"choose one of {', '.join(PRECISIONS)}",
+            "of matrix products on a GPU: full (that of dtype) or tf32 (faster; float32 only)",
+            "PRECISION",
+        ),
+    )
+    deterministic: bool = _field(
+        False,
+        Option(
+            yes_or_no,
+            "give yes or no",
+            "on a GPU, get the same last digits each time (slower); a CPU always does",
+        ),
+    )
     chunk: int | None = _field(
         None,
         Option(
@@ -163,6 +181,11 @@ class EvaluationOptions:
             raise PetDriverError(
                 f"scope is {self.scope!r}, but direct forces are those of plain PET; leave the "
                 "scope out"
+            )
+        if self.precision == "tf32" and (self.dtype != "float32" or self.device == "cpu"):
+            raise PetDriverError(
+                f"precision is tf32 with dtype {self.dtype} on device {self.device}; TF32 is for "
+                "float32 on a GPU, leave precision out"
             )
 
     @classmethod

@@ -24,6 +24,7 @@ from ..graph import (
     as_systems,
     forces_and_virials,
 )
+from ..runtime.arithmetic import Arithmetic
 from ..runtime.devices import choose_device
 from .chunking import Chunking, batches_for
 from .described_model import DescribedModel
@@ -92,7 +93,12 @@ class Potential(DescribedModel):
         self._graphs = StructureGraphs(self.species, lists, self._charge_and_spin, self.device)
         constants = None if options.frames is None else NAMED_CONSTANTS[options.frames]
         self._evaluator = Evaluator(
-            self.model.network, self.scope, constants, options.extra_rotations, options.parity
+            self.model.network,
+            self.scope,
+            constants,
+            options.extra_rotations,
+            options.parity,
+            Arithmetic(options.precision == "tf32", options.deterministic),
         )
         if isinstance(model, Checkpoint):
             warn_about_scope(self.name, self.hyper, self.scope)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..frames import FrameConstants, FrameSet, environment_frames, fixed_rotations, pooled_frames
 from ..graph import Graph, truncate
 from ..model import PET, PassOptions
+from ..runtime.arithmetic import Arithmetic
 from .chunking import SMALLEST_CHUNK
 from .evaluation import Evaluation, EvaluationRequest
 from .rotated_copies import CopyEvaluator, RotatedCopies
@@ -32,6 +33,7 @@ class Evaluator:
     :param constants: of the frames; None: those of the network's hyperparameters
     :param extra_rotations: number of further, fixed orientations in which every frame is used
     :param parity: whether mirror images of the frames are used too, for invariance under O(3)
+    :param arithmetic: of a GPU; None: torch's settings
     """
 
     def __init__(
@@ -41,8 +43,10 @@ class Evaluator:
         constants: FrameConstants | None = None,
         extra_rotations: int = 0,
         parity: bool = False,
+        arithmetic: Arithmetic | None = None,
     ) -> None:
         self.network = network
+        self._arithmetic = arithmetic or Arithmetic()
         self.scope = scope
         self._constants = constants or network.hyper.frames
         self._rotations = fixed_rotations(extra_rotations, parity)
@@ -61,7 +65,8 @@ class Evaluator:
         rotates_copies = self.scope in ("atom", "structure")
         differentiates = request.gradient or rotates_copies
         vectors = graph.vectors.detach().requires_grad_(differentiates)
-        with torch.set_grad_enabled(differentiates), _backward_in_this_thread():
+        arithmetic = self._arithmetic.context()
+        with torch.set_grad_enabled(differentiates), _backward_in_this_thread(), arithmetic:
             seen = truncate(graph.with_vectors(vectors), self.network.hyper, request.memory)
             if rotates_copies:
                 return self._evaluate_copies(seen, vectors, request)
@@ -76,7 +81,7 @@ class Evaluator:
 
         Messages are averaged as in scope "layer". In units of the network, squared.
         """
-        with torch.no_grad():
+        with torch.no_grad(), self._arithmetic.context():
             seen = truncate(graph, self.network.hyper)
             messages = seen.exchange.messages(seen.padded)
             output = self.network(
@@ -92,7 +97,7 @@ class Evaluator:
 
         :param memory: bytes that intermediate results may take
         """
-        with torch.no_grad():
+        with torch.no_grad(), self._arithmetic.context():
             seen = truncate(graph, self.network.hyper, memory)
             frames = self._frames(seen, memory) if self.scope == "layer" else None
             messages = seen.exchange.messages(seen.padded)
