@@ -6,27 +6,46 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 # What runs the tests; CI measures coverage with it.
 PYTEST ?= $(VENV)/bin/python -m pytest
+# Two processes; tests that start ranks, servers or LAMMPS are all in one of them.
+SHARED = -n 2 --dist loadgroup
 # Not the two modules that are imported by i-PI and under mpiexec only.
 DOCTESTS = --doctest-modules pet_driver --ignore=pet_driver/engines/ipi/pes.py \
 	--ignore=pet_driver/engines/ipi/mpi.py
 INSTALLED = $(VENV)/.installed
+EXTRAS = ipi,lammps,train,plot,test
+# A folder of wheels, from `make gpu-pack`, where there is no network.
+WHEELS ?=
+INSTALL = $(VENV)/bin/python -m pip install $(if $(WHEELS),--no-index --find-links $(WHEELS))
+PACK ?= gpu_pack
 
-.PHONY: demo test test-all rehearsal lint clean
+.PHONY: demo test test-all rehearsal gpu gpu-pack lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/demo.py
 
 test: lint rehearsal
 	$(PYTEST) -q $(DOCTESTS)
-	$(PYTEST) -q -m "not slow"
+	$(PYTEST) -q -m "not slow" $(SHARED)
 
 # On a GPU that is pretended, which has to be there before torch is: in a process of its own.
 rehearsal: $(INSTALLED)
-	PYTHONPATH=tests/rehearsal $(PYTEST) -q -p pretended_gpu tests/rehearsal
+	PYTHONPATH=tests/rehearsal $(PYTEST) -q -p pretended_gpu -m "not slow" tests/rehearsal
 
 test-all: lint rehearsal
 	$(PYTEST) -q $(DOCTESTS)
-	$(PYTEST) -q
+	$(PYTEST) -q $(SHARED)
+
+# Everything on a real card, in 20 minutes; see benchmarks/gpu/README.md.
+gpu: $(INSTALLED)
+	$(VENV)/bin/python benchmarks/gpu/run.py $(GPU_OPTIONS)
+
+# The last commit, and wheels of all that it needs, for a machine with a card and without network.
+gpu-pack: $(INSTALLED)
+	mkdir -p $(PACK)
+	git archive --prefix=pet-driver/ --output=$(PACK)/pet-driver.tar HEAD
+	$(VENV)/bin/python -m pip wheel --wheel-dir $(PACK)/wheels \
+		pip hatchling editables "$(TORCH)" ".[$(EXTRAS)]"
+	@echo "carry $(PACK) over; there: tar xf pet-driver.tar; cd pet-driver; make gpu WHEELS=../wheels"
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
@@ -36,9 +55,9 @@ lint: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --upgrade pip
-	$(VENV)/bin/python -m pip install "$(TORCH)"
-	$(VENV)/bin/python -m pip install -e ".[ipi,lammps,train,plot,test]"
+	$(INSTALL) --upgrade pip
+	$(INSTALL) "$(TORCH)"
+	$(INSTALL) -e ".[$(EXTRAS)]"
 	touch $@
 
 clean:

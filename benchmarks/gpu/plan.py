@@ -1,0 +1,35 @@
+"""The steps of the GPU benchmark: their names, what they are for, and their shares of the time.
+
+Standard library only: the runner must not fail where torch does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step, which runs in a process of its own.
+
+    :param module: file in this folder with a function ``run(settings, record)``
+    :param title: heading of its table
+    :param weight: share of the minutes, relative to the other steps
+    """
+
+    module: str
+    title: str
+    weight: float
+
+
+STEPS: dict[str, Step] = {
+    "environment": Step("environment", "Card, driver, torch, MPI, ranks per GPU", 1.0),
+    "agreement": Step("agreement", "The card against the CPU in float64", 3.0),
+    "symmetry": Step("symmetry", "Rotations, finite differences, five equal evaluations", 1.5),
+    "lammps": Step("lammps_ranks", "pet-lmp on 1 and 2 ranks that share the card", 2.5),
+    "ipi": Step("ipi_beads", "i-PI: beads and transports", 2.5),
+    "conservation": Step("energy_drift", "NVE of liquid water", 2.0),
+    "memory": Step("memory_limits", "Memory shares, a shortage, the largest system", 2.5),
+    "training": Step("training_steps", "Training: 20 steps, and a resumed run", 1.5),
+    "timing": Step("step_times", "Time per step", 6.0),
+}

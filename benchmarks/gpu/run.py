@@ -1,0 +1,160 @@
+"""Everything that has to be known of a GPU, in 20 minutes, by one command.
+
+python benchmarks/gpu/run.py [--device cuda|cuda:N|cpu] [--only STEP ...] [--minutes 20]
+    [--output FILE] [--quick] [--pretended]
+
+Each step is a process of its own with a limit of time, so that neither a crash of CUDA nor a
+process that hangs ends the others. After every step the results so far are written to FILE (JSON)
+and, as a table, beside it with the ending .md. Steps that are not run again keep what an earlier
+run on the same hardware has written there. --quick takes small systems and few steps;
+--pretended takes the GPU of tests/rehearsal, which is none. Exit code 0: no row has failed and no
+step was left out for want of time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from plan import STEPS
+from process import run_step
+from settings import Settings
+from table import overview, step_table
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parent / "results"
+PASSED, NOT_REHEARSED = "passed", "not rehearsed"
+_LEAST_SECONDS = 5.0
+
+Content = dict[str, Any]
+
+
+def main() -> int:
+    """Run the chosen steps."""
+    options = parse()
+    output: Path = options.output or default_output(options)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    content = opened(output, options)
+    write(output, content)  # where it cannot be written, one should know now
+    end = time.monotonic() + 60.0 * options.minutes
+    chosen = [name for name in STEPS if name in options.only]
+    for k, name in enumerate(chosen):
+        weights = [STEPS[later].weight for later in chosen[k:]]
+        seconds = (end - time.monotonic()) * weights[0] / sum(weights)
+        print(f"\n## {STEPS[name].title} ({name}, at most {seconds:.0f} s)\n", flush=True)
+        settings = Settings(options.device, options.quick, options.pretended)
+        content["steps"][name] = performed(name, settings, seconds)
+        content["steps"] = {x: content["steps"][x] for x in STEPS if x in content["steps"]}
+        write(output, content)
+        print("\n".join(step_table(content["steps"][name])), flush=True)
+    print("\n".join(["", *overview(content["steps"]), "", f"written: {output}"]), flush=True)
+    good = (PASSED, NOT_REHEARSED)
+    return int(any(content["steps"][name]["status"] not in good for name in chosen))
+
+
+def parse() -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda", help="cuda (default), cuda:N or cpu")
+    parser.add_argument("--only", nargs="+", choices=STEPS, metavar="STEP", default=list(STEPS))
+    parser.add_argument(
+        "--minutes", type=float, help="of all steps (default: 20; 60 with --quick, without a card)"
+    )
+    parser.add_argument("--output", type=Path, help="JSON file (default: in benchmarks/results)")
+    parser.add_argument("--quick", action="store_true", help="small systems and few steps")
+    parser.add_argument("--pretended", action="store_true", help="on the GPU of tests/rehearsal")
+    options = parser.parse_args()
+    if options.minutes is None:
+        options.minutes = 60.0 if options.quick else 20.0
+    if options.pretended and not options.device.startswith("cuda"):
+        parser.error(f"--pretended is for cuda, and the device is {options.device}; leave one out")
+    return options
+
+
+def default_output(options: argparse.Namespace) -> Path:
+    """Results of a trial do not replace those of a card."""
+    trial = options.quick or options.pretended or options.device == "cpu"
+    return RESULTS / ("gpu_trial.json" if trial else "gpu.json")
+
+
+def opened(output: Path, options: argparse.Namespace) -> Content:
+    """What the file holds already, if it is of the same kind; else it is put aside."""
+    kind = {"device": options.device, "quick": options.quick, "pretended": options.pretended}
+    kind["hardware"] = hardware()
+    if output.exists():
+        try:
+            content: Content = json.loads(output.read_text())
+            if all(content[key] == value for key, value in kind.items()):
+                return content
+        except (ValueError, KeyError, TypeError):
+            pass
+        kept = output.with_suffix(".before.json")
+        output.replace(kept)
+        print(f"{output} is of other hardware or options; it is {kept.name} now", file=sys.stderr)
+    return {**kind, "steps": {}}
+
+
+def hardware() -> dict[str, Any]:
+    """The machine without its card, which the step `environment` describes."""
+    sys.path.append(str(HERE.parent))
+    from results_file import describe_hardware
+
+    try:
+        return {"host": platform.node(), **describe_hardware()}
+    except importlib.metadata.PackageNotFoundError:
+        return {"host": platform.node(), "torch": "not installed"}
+
+
+def performed(name: str, settings: Settings, seconds: float) -> Content:
+    """Result of one step, which may have failed."""
+    entry: Content = {"date": datetime.date.today().isoformat(), "title": STEPS[name].title}
+    if seconds < _LEAST_SECONDS:
+        sentence = "no time was left; give more --minutes, or --only this step"
+        return {**entry, "status": "no time", "sentence": sentence, "seconds": 0.0, "rows": []}
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="pet_gpu_") as scratch:
+        try:
+            variables = environment(settings.pretended)
+            found = run_step(STEPS[name].module, settings, seconds, Path(scratch), variables)
+        except OSError as error:
+            sentence = f"the process could not be started: {error}"
+            found = {"status": "failed", "sentence": sentence, "rows": []}
+    return {**entry, **found, "seconds": round(time.monotonic() - started, 1)}
+
+
+def environment(pretended: bool) -> dict[str, str]:
+    """Variables of the steps and of the programs that they start: this checkout comes first."""
+    root = HERE.parent.parent
+    folders = [str(root), *([str(root / "tests" / "rehearsal")] if pretended else [])]
+    given = os.environ.get("PYTHONPATH")
+    paths = [*folders, *([given] if given else [])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+
+
+def write(output: Path, content: Content) -> None:
+    """Write JSON and table, whole or not at all."""
+    lines = [f"# GPU benchmark, device {content['device']}"]
+    lines += [f"({word})" for word in ("quick", "pretended") if content[word]]
+    lines += ["", *overview(content["steps"])]
+    for name, entry in content["steps"].items():
+        lines += ["", f"## {entry['title']} ({name})", "", *step_table(entry)]
+    texts = {output: json.dumps(content, indent=1), output.with_suffix(".md"): "\n".join(lines)}
+    for path, text in texts.items():
+        partial = path.with_name(path.name + ".part")
+        partial.write_text(text + "\n")
+        partial.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
