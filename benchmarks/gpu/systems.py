@@ -22,7 +22,7 @@ DATA = ROOT / "lammps_examples" / "water_nvt" / "water.data"
 # 216 molecules, by make_water_box.thermal_water(6, 5.0).
 BOX_648 = Path(__file__).with_name("water_648.xyz")
 
-# Options of a potential by the names that the issue and the tables have.
+# Options of a potential by the names that the tables have.
 PRECISIONS: dict[str, dict[str, Any]] = {
     "float64": {"dtype": "float64"},
     "float32": {"dtype": "float32"},

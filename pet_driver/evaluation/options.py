@@ -148,7 +148,7 @@ class EvaluationOptions:
             number(lambda share: 0.0 < share <= 1.0),
             "give a fraction above 0, at most 1",
             "fraction of the free memory that intermediate results may take, divided among the "
-            "MPI ranks of a machine",
+            "MPI ranks of a machine, or of a GPU",
             "FRACTION",
         ),
     )
