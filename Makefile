@@ -29,7 +29,7 @@ test: lint rehearsal
 
 # On a GPU that is pretended, which has to be there before torch is: in a process of its own.
 rehearsal: $(INSTALLED)
-	PYTHONPATH=tests/rehearsal $(PYTEST) -q -p pretended_gpu -m "not slow" tests/rehearsal
+	PYTHONPATH=tests/rehearsal $(VENV)/bin/python -m pytest -q -p pretended_gpu -m "not slow" tests/rehearsal
 
 test-all: lint rehearsal
 	$(PYTEST) -q $(DOCTESTS)

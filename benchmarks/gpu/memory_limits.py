@@ -14,6 +14,7 @@ from record import NotMetError, NotRehearsedError, Record, Row
 from settings import Settings
 from systems import moved, potential, water
 
+from pet_driver import PetDriverError
 from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.prediction import Prediction
 
@@ -141,7 +142,9 @@ def largest(settings: Settings, scope: str, n_atoms: int) -> Row:
     try:
         numbers["first ms"], _ = timed(settings, lambda: model.compute(atoms))
         numbers["ms"], _ = timed(settings, lambda: model.compute(moved(atoms, 1)))
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, PetDriverError) as error:
+        if "out of memory" not in str(error):
+            raise
         numbers.update(fits=False, said=" ".join(str(error).split())[:200])
     numbers["us/atom"] = 1e3 * numbers["ms"] / n_atoms if "ms" in numbers else None
     return {**numbers, **peak(settings)}

@@ -49,7 +49,7 @@ def run(settings: Settings, record: Record) -> None:
             continue
         row = record.row(case.name, partial(step_time, settings, case, budget), _LONGEST)
         failed = row is None and record.rows[-1]["status"] == "failed"
-        if failed and "OutOfMemory" in record.rows[-1].get("sentence", ""):
+        if failed and "out of memory" in record.rows[-1].get("sentence", ""):
             hopeless.append(case)
 
 

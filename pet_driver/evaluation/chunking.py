@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 
+from ..errors import PetDriverError
 from ..graph import System
 from ..runtime.devices import free_memory
 
@@ -47,16 +48,19 @@ class Chunking:
 
         :param samples: number from which halving starts where no chunk is set, the same on all
             ranks; collective
-        :raises torch.OutOfMemoryError: if the smallest chunk does not fit
+        :raises PetDriverError: if the smallest chunk does not fit
         """
         while True:
             try:
                 result = attempt()
-            except torch.OutOfMemoryError:
+            except torch.OutOfMemoryError as error:
                 most = samples()
                 count = min(self.chunk or most, most)
                 if count <= SMALLEST_CHUNK:
-                    raise
+                    raise PetDriverError(
+                        f"out of memory on {self.device}, even with {count} samples at a time; "
+                        "give each process fewer atoms, or a device with more memory"
+                    ) from error
             else:
                 self._grow_back()
                 return result

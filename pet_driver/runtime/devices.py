@@ -69,8 +69,11 @@ def ranks_on_device(name: str, local_rank: int, local_size: int) -> int:
 
 
 def use_device(device: torch.device) -> None:
-    """Make a GPU the one that MPI, CuPy, Triton and new tensors on "cuda" of this process use."""
-    if device.type == "cuda":
+    """Make a GPU the one that MPI, CuPy, Triton and new tensors on "cuda" of this process use.
+
+    :param device: "cuda" without a number changes nothing
+    """
+    if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
 
 

@@ -146,7 +146,10 @@ class PretendedGpu(TorchDispatchMode):
 
         def choose(device: object) -> None:
             self.calls.append("set_device")
-            self.current_index = _indexed(torch.device(device)).index
+            index = torch.device(device).index
+            if index is None:
+                raise ValueError(f"expected a device with an index, got {device}")
+            self.current_index = index
 
         return {
             "is_available": lambda: True,
