@@ -54,5 +54,5 @@ def test_where_memory_stays_short_larger_chunks_are_tried_ever_more_rarely():
 @pytest.mark.filterwarnings("ignore:out of memory")
 def test_the_smallest_chunk_that_does_not_fit_is_an_error():
     chunking = Chunking(CPU, 0.4, None)
-    with pytest.raises(PetDriverError, match="even with .* samples at a time"):
+    with pytest.raises(PetDriverError, match="samples at a time"):
         run(chunking, Memory(chunking, 3))
