@@ -182,11 +182,6 @@ class EvaluationOptions:
                 f"scope is {self.scope!r}, but direct forces are those of plain PET; leave the "
                 "scope out"
             )
-        if self.precision == "tf32" and (self.dtype != "float32" or self.device == "cpu"):
-            raise PetDriverError(
-                f"precision is tf32 with dtype {self.dtype} on device {self.device}; TF32 is for "
-                "float32 on a GPU, leave precision out"
-            )
 
     @classmethod
     def from_keywords(cls, **keywords: object) -> EvaluationOptions:

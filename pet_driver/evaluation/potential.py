@@ -98,7 +98,7 @@ class Potential(DescribedModel):
             constants,
             options.extra_rotations,
             options.parity,
-            Arithmetic(options.precision == "tf32", options.deterministic),
+            _arithmetic(options),
         )
         if isinstance(model, Checkpoint):
             warn_about_scope(self.name, self.hyper, self.scope)
@@ -267,6 +267,20 @@ class Potential(DescribedModel):
                 for part in prediction.split(graph.sizes):
                     part.check()
             return prediction.with_direct_forces(graph.sizes) if self.options.direct else prediction
+
+
+def _arithmetic(options: EvaluationOptions) -> Arithmetic:
+    """How a GPU is to compute.
+
+    :raises PetDriverError: if TF32 is asked for where there is none
+    """
+    tf32 = options.precision == "tf32"
+    if tf32 and (options.dtype != "float32" or options.device == "cpu"):
+        raise PetDriverError(
+            f"precision is tf32 with dtype {options.dtype} on device {options.device}; TF32 is for "
+            "float32 on a GPU, leave precision out"
+        )
+    return Arithmetic(tf32, options.deterministic)
 
 
 _PLAIN: dict[str, Any] = {"scope": "none", "frames": None, "extra_rotations": 0, "parity": False}

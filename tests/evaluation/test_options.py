@@ -21,6 +21,8 @@ WORDS = {
     "spin": ("2", 2),
     "device": ("cuda:1", "cuda:1"),
     "dtype": ("float64", "float64"),
+    "precision": ("tf32", "tf32"),
+    "deterministic": ("yes", True),
     "chunk": ("100", 100),
     "memory_share": ("0.25", 0.25),
     "skin": ("1e-1", 0.1),
