@@ -6,8 +6,9 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 # What runs the tests; CI measures coverage with it.
 PYTEST ?= $(VENV)/bin/python -m pytest
-# Two processes; tests that start ranks, servers or LAMMPS are all in one of them.
-SHARED = -n 2 --dist loadgroup
+# Two processes. Tests of the engines come after them: ranks keep a core busy while they wait, and
+# are several times slower where they have to share it.
+SHARED = -n 2 --dist loadfile --ignore=tests/engines
 # Not the two modules that are imported by i-PI and under mpiexec only.
 DOCTESTS = --doctest-modules pet_driver --ignore=pet_driver/engines/ipi/pes.py \
 	--ignore=pet_driver/engines/ipi/mpi.py
@@ -26,6 +27,7 @@ demo: $(INSTALLED)
 test: lint rehearsal
 	$(PYTEST) -q $(DOCTESTS)
 	$(PYTEST) -q -m "not slow" $(SHARED)
+	$(PYTEST) -q -m "not slow" tests/engines
 
 # On a GPU that is pretended, which has to be there before torch is: in a process of its own.
 rehearsal: $(INSTALLED)
@@ -34,6 +36,7 @@ rehearsal: $(INSTALLED)
 test-all: lint rehearsal
 	$(PYTEST) -q $(DOCTESTS)
 	$(PYTEST) -q $(SHARED)
+	$(PYTEST) -q tests/engines
 
 # Everything on a real card, in 20 minutes; see benchmarks/gpu/README.md.
 gpu: $(INSTALLED)

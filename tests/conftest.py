@@ -17,21 +17,6 @@ from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import Checkpoint, random_checkpoint, save_checkpoint
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Distribute tests over processes: file by file, and those of the engines together.
-
-    They start ranks that keep a core busy each while they wait; two such tests at once are slow.
-    """
-    for item in items:
-        folder = item.path.relative_to(ROOT / "tests").parts[0] if _is_test(item) else "doctests"
-        group = folder if folder == "engines" else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
-def _is_test(item: pytest.Item) -> bool:
-    return item.path.is_relative_to(ROOT / "tests")
-
-
 @pytest.fixture(scope="session")
 def checkpoint() -> Checkpoint:
     return random_checkpoint(MODERN)
