@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from ..errors import PetDriverError
-from ..runtime.devices import device_of_rank, ranks_on_device
+from ..runtime.devices import choose_device, device_of_rank, ranks_on_device, use_device
 
 _Item = TypeVar("_Item")
 _LOST = "another process of this training has ended; its message says why, start again to resume"
@@ -39,9 +39,11 @@ class Workers:
         if self.size > 1:
             self.device_name = device_of_rank(device, int(os.environ.get("LOCAL_RANK", "0")))
             backend = "nccl" if self.device_name.startswith("cuda") else "gloo"
-            _check_gpus(device, int(os.environ.get("LOCAL_WORLD_SIZE", self.size)))
             if backend == "nccl":
-                torch.cuda.set_device(self.device_name)
+                chosen = choose_device(self.device_name)
+                # Not set by launchers that may give each process a GPU of its own.
+                _check_gpus(device, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+                use_device(chosen)
             elif "OMP_NUM_THREADS" in os.environ:
                 # MKL's own variable may allow more threads; steps are many times slower where
                 # processes compete for cores.
@@ -121,7 +123,7 @@ def _check_gpus(device: str, local_size: int) -> None:
 
     :raises PetDriverError: if two would share one
     """
-    sharing = ranks_on_device(device, 0, local_size) if device.startswith("cuda") else 1
+    sharing = ranks_on_device(device, 0, local_size)
     if sharing > 1:
         raise PetDriverError(
             f"{sharing} of {local_size} processes would share a GPU, which NCCL does not allow; "

@@ -68,6 +68,27 @@ def test_processes_of_a_training_need_a_gpu_each(monkeypatch, count, device):
         Workers(device)
 
 
+@pytest.fixture
+def second_process(monkeypatch):
+    """Environment of the second of two processes, of which the launcher says nothing more."""
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    for name, value in {"WORLD_SIZE": 2, "RANK": 1, "LOCAL_RANK": 1}.items():
+        monkeypatch.setenv(name, str(value))
+
+
+def test_launchers_may_give_each_process_a_gpu_of_its_own(monkeypatch, second_process):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    with PretendedGpu(count=1) as gpu:
+        assert Workers("cuda").device_name == "cuda:0"
+        assert "set_device" in gpu.calls
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_processes_are_told_so(second_process):
+    with pytest.raises(PetDriverError, match="no GPU is visible"):
+        Workers("cuda")
+
+
 def test_waiting_for_the_model_is_not_time_of_the_exchange(monkeypatch):
     """MPI has to wait until the GPU has computed what it sends."""
     mpi = pytest.importorskip("mpi4py.MPI", exc_type=ImportError)
