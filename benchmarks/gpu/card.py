@@ -1,4 +1,4 @@
-"""What torch tells of a card: waiting for it, and peaks of its memory."""
+"""Synchronization with the card, and its peak memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the time of an evaluation goes: the parts, with the card awaited at the end of each."""
+"""Time of each part of an evaluation, with a synchronization at the end of each."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def step_time(settings: Settings, case: Case, budget: float) -> Row:
 def split(settings: Settings, model: Potential, atoms: Atoms, repeats: int) -> Row:
     """Milliseconds of each part, means of a few steps; the sum is larger than the step without.
 
-    The card is awaited after each part, which costs time itself.
+    The host synchronizes with the card after each part, which costs time itself.
     """
     with measured(settings) as watch:
         total = 0.0

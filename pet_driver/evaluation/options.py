@@ -129,7 +129,7 @@ class EvaluationOptions:
         Option(
             yes_or_no,
             "give yes or no",
-            "on a GPU, get the same last digits each time (slower); a CPU always does",
+            "bitwise reproducible results on a GPU, at some cost; on a CPU they always are",
         ),
     )
     chunk: int | None = _field(

@@ -280,7 +280,7 @@ def _arithmetic(options: EvaluationOptions) -> Arithmetic:
             f"precision is tf32 with dtype {options.dtype} on device {options.device}; TF32 is for "
             "float32 on a GPU, leave precision out"
         )
-    return Arithmetic(tf32, options.deterministic)
+    return Arithmetic(tf32, options.deterministic and options.device != "cpu")
 
 
 _PLAIN: dict[str, Any] = {"scope": "none", "frames": None, "extra_rotations": 0, "parity": False}

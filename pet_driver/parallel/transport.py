@@ -65,8 +65,8 @@ class Transport:
         outgoing = rows.contiguous() if direct else _pinned(rows)
         incoming = received if direct else _pinned_like(received)
         if rows.device.type == "cuda":
-            # MPI does not wait for CUDA streams, so what it sends must be complete. It is the model
-            # that is waited for here, so this is not time of the exchange.
+            # MPI does not wait for CUDA streams, so what it sends must be complete. This waits for
+            # kernels of the model, so it is not counted as exchange.
             torch.cuda.current_stream(rows.device).synchronize()
         with self.watch.measure("exchange"):
             self._post(_bytes(outgoing), send_counts, _bytes(incoming), receive_counts)

@@ -1,4 +1,4 @@
-"""How a GPU computes: precision of matrix products, and sums whose order is always the same."""
+"""How a GPU computes: precision of matrix products, and whether sums are reproducible."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Settings of torch for a GPU, in force within `context` only. On a CPU they change nothing.
+    """Settings of torch for a GPU, in force within `context` only.
 
-    tf32: whether products of float32 matrices round their factors to TF32, with 10 bits instead of
-    23 behind the point; deterministic: whether the same evaluation gives the same last digits
-    again, which sums by atomic additions do not.
+    tf32: whether products of float32 matrices round their factors to TF32, which has a mantissa of
+    10 bits instead of 23; deterministic: whether results are bitwise reproducible, which sums by
+    atomic additions are not.
     """
 
     tf32: bool = False

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ...parallel.base import Domain
 
 _MEGABYTE = 1e6
-_THREAD_LEVELS = {0: "single", 1: "funneled", 2: "serialized", 3: "multiple"}
 
 
 def header_lines(potential: Potential, domain: Domain, elements: list[str]) -> list[str]:
@@ -23,8 +22,6 @@ def header_lines(potential: Potential, domain: Domain, elements: list[str]) -> l
 
     :param elements: of the atom types, in their order
     """
-    from mpi4py import MPI
-
     comm = domain.comm
     mapping = " ".join(f"{k + 1}={element}" for k, element in enumerate(elements))
     devices = comm.allgather(str(potential.device))
@@ -37,13 +34,21 @@ def header_lines(potential: Potential, domain: Domain, elements: list[str]) -> l
         halo = f"ghosts {domain.depth} cutoffs deep, environments repeated, no messages exchanged"
     fewest, most = min(threads), max(threads)
     each = f"threads each: {fewest}" if fewest == most else f"threads each: {fewest} to {most}"
-    level = _THREAD_LEVELS.get(MPI.Query_thread(), "unknown")
     return [
         f"model {potential.name} (sha256 {potential.digest[:12]}), types {mapping}",
         f"scope {potential.scope}, {potential.dtype}, route fix external, ranks: {ranks}, {each}, "
-        f"MPI thread level {level}",
+        f"MPI thread level {_thread_level()}",
         f"cutoff {potential.neighbor_cutoff:g} + skin {domain.skin:g} angstrom, {halo}",
     ]
+
+
+def _thread_level() -> str:
+    """From which threads MPI may be called."""
+    from mpi4py import MPI
+
+    names = ("single", "funneled", "serialized", "multiple")
+    levels = {getattr(MPI, f"THREAD_{name.upper()}"): name for name in names}
+    return levels.get(MPI.Query_thread(), "unknown")
 
 
 def distribution(domain: Domain, graph: Graph, n_ghosts: int) -> str:
