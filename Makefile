@@ -9,6 +9,7 @@ PYTEST ?= $(VENV)/bin/python -m pytest
 # Two processes. Tests of the engines come after them: ranks keep a core busy while they wait, and
 # are several times slower where they have to share it.
 SHARED = -n 2 --dist loadfile --ignore=tests/engines
+REHEARSAL = PYTHONPATH=tests/rehearsal $(VENV)/bin/python -m pytest -q -p pretended_gpu tests/rehearsal
 # Not the two modules that are imported by i-PI and under mpiexec only.
 DOCTESTS = --doctest-modules pet_driver --ignore=pet_driver/engines/ipi/pes.py \
 	--ignore=pet_driver/engines/ipi/mpi.py
@@ -19,7 +20,7 @@ WHEELS ?=
 INSTALL = $(VENV)/bin/python -m pip install $(if $(WHEELS),--no-index --find-links $(WHEELS))
 PACK ?= gpu_pack
 
-.PHONY: demo test test-all rehearsal gpu gpu-pack lint clean
+.PHONY: demo test test-all slow rehearsal gpu gpu-pack lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/demo.py
@@ -31,12 +32,14 @@ test: lint rehearsal
 
 # On a GPU that is pretended, which has to be there before torch is: in a process of its own.
 rehearsal: $(INSTALLED)
-	PYTHONPATH=tests/rehearsal $(VENV)/bin/python -m pytest -q -p pretended_gpu -m "not slow" tests/rehearsal
+	$(REHEARSAL) -m "not slow"
 
-test-all: lint rehearsal
-	$(PYTEST) -q $(DOCTESTS)
-	$(PYTEST) -q $(SHARED)
-	$(PYTEST) -q tests/engines
+slow: $(INSTALLED)
+	$(REHEARSAL) -m slow
+	$(PYTEST) -q -m slow $(SHARED)
+	$(PYTEST) -q -m slow tests/engines --durations=20
+
+test-all: test slow
 
 # Everything on a real card, in 20 minutes; see benchmarks/gpu/README.md.
 gpu: $(INSTALLED)

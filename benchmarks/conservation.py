@@ -24,6 +24,7 @@ from ase.build import bulk
 from ase.io.lammpsdata import read_lammps_data
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from ase.md.verlet import VelocityVerlet
+from energy_fit import fitted
 from results_file import write_results
 
 from pet_driver.engines.ase import PETCalculator
@@ -119,13 +120,11 @@ def nve(
                 counts.append(potential.frames(atoms).counts().double().mean().item())
             progress.advance()
     seconds = (time.perf_counter() - begun) / steps
-    per_atom = 1e3 * (np.array(energies) - energies[0]) / len(atoms)
-    nanoseconds = 1e-6 * time_step * np.arange(len(per_atom))
-    slope, offset = np.polyfit(nanoseconds, per_atom, 1)
+    slope, farthest = fitted(energies, len(atoms), time_step)
     return {
         "frames per atom": float(np.mean(counts)),
-        "drift, meV/atom/ns": float(slope),
-        "farthest, meV/atom": float(np.abs(per_atom - slope * nanoseconds - offset).max()),
+        "drift, meV/atom/ns": 1e3 * slope,
+        "farthest, meV/atom": farthest,
         "ms/step": 1e3 * seconds,
     }
 

@@ -20,33 +20,13 @@ from pathlib import Path
 
 import torch
 from ase import Atoms
-from ipi_job import BIN, Job
+from ipi_job import BIN, Job, nve_input
 from make_water_box import length, thermal_water
 
 from pet_driver import load_model
 from pet_driver.engines.ipi import ipi_pes_path
 from pet_driver.runtime.progress import Progress
 
-INPUT = """<simulation verbosity='low'>
-  <output prefix='simulation'>
-    <properties stride='1' filename='out'> [ step, conserved ] </properties>
-  </output>
-  <total_steps> {steps} </total_steps>
-  <prng> <seed> 1 </seed> </prng>
-  {field}
-  <system>
-    <initialize nbeads='{beads}'>
-      <file mode='ase' units='angstrom'> init.xyz </file>
-      <velocities mode='thermal' units='kelvin'> 300 </velocities>
-    </initialize>
-    <forces> <force forcefield='pet'/> </forces>
-    <ensemble> <temperature units='kelvin'> 300 </temperature> </ensemble>
-    <motion mode='dynamics'>
-      <dynamics mode='nve'> <timestep units='femtosecond'> 0.25 </timestep> </dynamics>
-    </motion>
-  </system>
-</simulation>
-"""
 FIELDS = {
     "unix": "<ffsocket name='pet' mode='unix' pbc='False'> <address> {{address}} </address> {batch}"
     " <latency> 1e-3 </latency> </ffsocket>",
@@ -159,7 +139,7 @@ def run(atoms: Atoms, beads: int, steps: int, case: Case) -> tuple[float, float 
     batch = f"<batch_size> {beads} </batch_size>" if case.batched else ""
     field = FIELDS[case.mode].format(batch=batch, path=ipi_pes_path())
     with tempfile.TemporaryDirectory() as scratch:
-        text = INPUT.format(steps=steps, beads=beads, field=field)
+        text = nve_input("step, conserved", field, beads, steps)
         outcome = Job(Path(scratch), atoms, text, steps).run(case.mode, command_of(case))
     found = re.search(r"\(([\d.]+) ms for each\)", outcome.printed)
     in_model = 1e-3 * beads * float(found[1]) if found else None

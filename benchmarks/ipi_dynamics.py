@@ -22,41 +22,16 @@ import ase.io
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
-from ipi_job import BIN, Job
+from ipi_job import BIN, SKELETON, Job
 from make_water_box import length, thermal_water
 
 ROOT = Path(__file__).resolve().parent.parent
 Floats = npt.NDArray[np.float64]
 STEP = 0.5  # fs
 MULTIPLE = 8
-INPUT = """<simulation verbosity='low'>
-  <output prefix='simulation'>
-    <properties stride='1' filename='out'>
-      [ step, time{{{{picosecond}}}}, conserved{{{{electronvolt}}}},
-        kinetic_md{{{{electronvolt}}}} ]
-    </properties>
-    {trajectories}
-  </output>
-  <total_steps> {steps} </total_steps>
-  <prng> <seed> 1 </seed> </prng>
-  {fields}
-  <system>
-    <initialize nbeads='{beads}'>
-      <file mode='ase' units='angstrom'> init.xyz </file>
-      <velocities mode='thermal' units='kelvin'> 300 </velocities>
-    </initialize>
-    <forces> {forces} </forces>
-    <ensemble> <temperature units='kelvin'> 300 </temperature> </ensemble>
-    <motion mode='dynamics'>
-      <dynamics mode='{ensemble}'>
-        <timestep units='femtosecond'> {timestep} </timestep> {nmts} {thermostat}
-      </dynamics>
-    </motion>
-  </system>
-</simulation>
-"""
 SOCKET = """<ffsocket name='{name}' mode='{mode}' pbc='False'> <address> {{address}}{name}
     </address> {batch} <latency> 1e-3 </latency> </ffsocket>"""
+PROPERTIES = "step, time{{picosecond}}, conserved{{electronvolt}}, kinetic_md{{electronvolt}}"
 TRAJECTORIES = """<trajectory filename='pos' stride='{stride}' format='xyz'>
       positions{{{{angstrom}}}} </trajectory>
     <trajectory filename='vel' stride='{stride}' format='xyz'> velocities </trajectory>"""
@@ -100,7 +75,8 @@ def pimd(steps: int | None) -> None:
     atoms = ase.io.read(ROOT / "ipi_inputs" / "water_pimd" / "init.xyz")
     assert isinstance(atoms, Atoms)
     fields = SOCKET.format(name="a", mode="shm", batch="<batch_size> 4 </batch_size>")
-    text = INPUT.format(
+    text = SKELETON.format(
+        properties=PROPERTIES,
         steps=steps,
         beads=4,
         fields=fields,
@@ -197,7 +173,8 @@ def dynamics(
             for name, weight in zip(names, weights, strict=True)
         ]
     longest = MULTIPLE if multiple else 1
-    text = INPUT.format(
+    text = SKELETON.format(
+        properties=PROPERTIES,
         steps=steps // longest,
         beads=1,
         fields="".join(SOCKET.format(name=name, mode="unix", batch="") for name in names),

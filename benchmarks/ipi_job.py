@@ -17,6 +17,30 @@ import numpy.typing as npt
 from ase import Atoms
 
 BIN = Path(sys.executable).parent
+# Input of a simulation. `Job` fills in {address} and {port} afterwards.
+SKELETON = """<simulation verbosity='low'>
+  <output prefix='simulation'>
+    <properties stride='1' filename='out'> [ {properties} ] </properties>
+    {trajectories}
+  </output>
+  <total_steps> {steps} </total_steps>
+  <prng> <seed> 1 </seed> </prng>
+  {fields}
+  <system>
+    <initialize nbeads='{beads}'>
+      <file mode='ase' units='angstrom'> init.xyz </file>
+      <velocities mode='thermal' units='kelvin'> 300 </velocities>
+    </initialize>
+    <forces> {forces} </forces>
+    <ensemble> <temperature units='kelvin'> 300 </temperature> </ensemble>
+    <motion mode='dynamics'>
+      <dynamics mode='{ensemble}'>
+        <timestep units='femtosecond'> {timestep} </timestep> {nmts} {thermostat}
+      </dynamics>
+    </motion>
+  </system>
+</simulation>
+"""
 Process = subprocess.Popen[bytes]
 
 
@@ -111,6 +135,26 @@ class Job:
         if len(found) <= self.steps:
             sys.exit(f"i-PI made {len(found)} of {self.steps} steps, see {self.folder}/ipi.log")
         return np.array(found)
+
+
+def nve_input(properties: str, fields: str, beads: int, steps: int) -> str:
+    """Input of NVE dynamics with a time step of 0.25 fs and the force field named "pet".
+
+    :param properties: columns of `simulation.out`
+    :param fields: the force field
+    """
+    return SKELETON.format(
+        properties=properties,
+        trajectories="",
+        steps=steps,
+        fields=fields,
+        beads=beads,
+        forces="<force forcefield='pet'/>",
+        ensemble="nve",
+        timestep=0.25,
+        nmts="",
+        thermostat="",
+    )
 
 
 def free_port() -> int:

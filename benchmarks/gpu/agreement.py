@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from cases import CASES, molecules
+from cases import CASES, MOLECULES  # of tests/rehearsal
 from numpy.typing import NDArray
 from record import NotMetError, Record
 from settings import Settings
@@ -24,10 +24,9 @@ _QUICK = ("layer", "foreign", "tensors")
 
 def run(settings: Settings, record: Record) -> None:
     """A row for each case and precision; the reference is computed once for each case."""
-    every = molecules()
     for name in _QUICK if settings.quick else CASES:
         hyper, options = CASES[name]
-        compare(settings, record, name, random_checkpoint(hyper), every, options)
+        compare(settings, record, name, random_checkpoint(hyper), MOLECULES, options)
     for shape in SHAPES[: 1 if settings.quick else None]:
         atoms = [water(24 if settings.quick else 192)]
         name = f"{shape}, {len(atoms[0])} atoms of water"

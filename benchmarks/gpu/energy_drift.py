@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from ase.md.verlet import VelocityVerlet
+from energy_fit import fitted
 from record import NotMetError, Record, Row
 from settings import Settings
 from systems import PRECISIONS, potential, water
@@ -53,16 +54,12 @@ def conserved(
         if time.monotonic() - begun > allowed and len(energies) > 4:
             break
     seconds = (time.monotonic() - begun) / (len(energies) - 1)
-    per_atom = 1e3 * (np.array(energies) - energies[0]) / len(atoms)
-    picoseconds = 1e-3 * _TIME_STEP * np.arange(len(per_atom))
-    slope, offset = np.polyfit(picoseconds, per_atom, 1)
+    slope, farthest = fitted(energies, len(atoms), _TIME_STEP)
     numbers: Row = {
         "atoms": len(atoms),
         "steps": len(energies) - 1,
-        "drift, meV/atom/ps": float(slope),
-        "farthest from the line, meV/atom": float(
-            np.abs(per_atom - slope * picoseconds - offset).max()
-        ),
+        "drift, meV/atom/ps": slope,
+        "farthest from the line, meV/atom": farthest,
         "temperature, K": atoms.get_temperature(),
         "ms/step": 1e3 * seconds,
     }

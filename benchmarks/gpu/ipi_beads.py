@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 from ase import Atoms
-from ipi_job import Job, Process
+from ipi_job import Job, Process, nve_input
 from programs import WRAPPER, installed
 from record import NotMetError, Record, Row
 from settings import Settings
@@ -20,28 +20,7 @@ from systems import water
 from pet_driver import load_model
 from pet_driver.engines.ipi import ipi_pes_path
 
-INPUT = """<simulation verbosity='low'>
-  <output prefix='simulation'>
-    <properties stride='1' filename='out'>
-      [ step, potential{{{{electronvolt}}}}, conserved{{{{electronvolt}}}} ]
-    </properties>
-  </output>
-  <total_steps> {steps} </total_steps>
-  <prng> <seed> 1 </seed> </prng>
-  {field}
-  <system>
-    <initialize nbeads='{beads}'>
-      <file mode='ase' units='angstrom'> init.xyz </file>
-      <velocities mode='thermal' units='kelvin'> 300 </velocities>
-    </initialize>
-    <forces> <force forcefield='pet'/> </forces>
-    <ensemble> <temperature units='kelvin'> 300 </temperature> </ensemble>
-    <motion mode='dynamics'>
-      <dynamics mode='nve'> <timestep units='femtosecond'> 0.25 </timestep> </dynamics>
-    </motion>
-  </system>
-</simulation>
-"""
+_PROPERTIES = "step, potential{{electronvolt}}, conserved{{electronvolt}}"
 _SOCKET = (
     "<ffsocket name='pet' mode='{mode}' pbc='False'> <address> {{address}} </address>"
     " <batch_size> {beads} </batch_size> <latency> 1e-4 </latency> </ffsocket>"
@@ -90,7 +69,7 @@ def simulated(settings: Settings, mode: str, beads: int) -> Row:
     field = (_DIRECT if mode == "direct" else _SOCKET).format(
         mode=mode, beads=beads, path=ipi_pes_path(), device=settings.device
     )
-    text = INPUT.format(steps=steps, beads=beads, field=field)
+    text = nve_input(_PROPERTIES, field, beads, steps)
     words: list[str | Path] = [installed("pet-driver"), "ipi", "water", "--template", "init.xyz"]
     words += [f"--{mode}", "{address}", "--device", settings.device]
     with tempfile.TemporaryDirectory() as name:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,23 +123,20 @@ def _ends_cuda(error: BaseException) -> bool:
     return "CUDA error" in text and "out of memory" not in text
 
 
-def time_limit(seconds: float | None) -> AbstractContextManager[None]:
+@contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
     """Context that raises TimeoutError after some seconds; None: never. Main thread only."""
+    if seconds is None:
+        yield
+        return
 
     def give_up(*_: object) -> None:
         raise TimeoutError(f"given up after {seconds:.0f} s")
 
-    @contextmanager
-    def limited() -> Any:  # noqa: ANN401 (a generator)
-        if seconds is None:
-            yield
-            return
-        before = signal.signal(signal.SIGALRM, give_up)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
-            signal.signal(signal.SIGALRM, before)
-
-    return limited()
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,4 +1,4 @@
-"""Everything that has to be known of a GPU, in 20 minutes, by one command.
+"""All checks and timings on a GPU, in 20 minutes, by one command.
 
 python benchmarks/gpu/run.py [--device cuda|cuda:N|cpu] [--only STEP ...] [--minutes 20]
     [--output FILE] [--quick] [--pretended]
@@ -125,20 +125,22 @@ def performed(name: str, settings: Settings, seconds: float) -> Content:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pet_gpu_") as scratch:
         try:
-            variables = environment(settings.pretended)
-            found = run_step(STEPS[name].module, settings, seconds, Path(scratch), variables)
+            found = run_step(STEPS[name].module, settings, seconds, Path(scratch), environment())
         except OSError as error:
             sentence = f"the process could not be started: {error}"
             found = {"status": "failed", "sentence": sentence, "rows": []}
     return {**entry, **found, "seconds": round(time.monotonic() - started, 1)}
 
 
-def environment(pretended: bool) -> dict[str, str]:
-    """Variables of the steps and of the programs that they start: this checkout comes first."""
+def environment() -> dict[str, str]:
+    """Variables of the steps and of the programs that they start.
+
+    This checkout comes first, with the cases and the pretended GPU of its tests.
+    """
     root = HERE.parent.parent
-    folders = [str(root), *([str(root / "tests" / "rehearsal")] if pretended else [])]
+    paths = [str(root), str(root / "tests"), str(root / "tests" / "rehearsal")]
     given = os.environ.get("PYTHONPATH")
-    paths = [*folders, *([given] if given else [])]
+    paths += [given] if given else []
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 

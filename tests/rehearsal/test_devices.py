@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from ase.build import molecule
+from cases import CASES, MOLECULES
 from pretended_gpu import PretendedGpu
 
-from helpers import CONTRAST, FOREIGN, FOREIGN_PAPER, MODERN, PAPER
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import random_checkpoint
-
-MOLECULES = [molecule(name) for name in ("H2O", "CO2", "CH3CH2OH", "H2", "O")]
-CHARGED = {"charge": 1.0, "spin": 2}
-CASES = {
-    "layer": (MODERN, {}),
-    "none": (MODERN, {"scope": "none"}),
-    "atom": (MODERN, {"scope": "atom"}),
-    "structure": (MODERN, {"scope": "structure"}),
-    "contrast": (CONTRAST, {}),
-    "named frames": (MODERN, {"frames": "accuracy"}),
-    "parity": (MODERN, {"parity": True, "extra_rotations": 1}),
-    "little memory": (MODERN, {"memory_share": 1e-7}),
-    "chunk": (MODERN, {"chunk": 16}),
-    "paper": (PAPER, {}),
-    "foreign": (FOREIGN, CHARGED),
-    "foreign, atom": (replace(FOREIGN, scope="none"), {"scope": "atom", **CHARGED}),
-    "foreign paper": (FOREIGN_PAPER, {}),
-    "tensors": (replace(MODERN, properties=(("dipole", 1), ("alpha", 2))), {}),
-}
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -7,10 +7,8 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import replace
 
 import pytest
-import test_devices
 import torch
 
 from helpers import ROOT, environment
@@ -18,7 +16,6 @@ from helpers import ROOT, environment
 GPU = ROOT / "benchmarks" / "gpu"
 sys.path.append(str(GPU))
 
-from cases import CASES, molecules  # noqa: E402
 from process import run_step  # noqa: E402
 from record import Record  # noqa: E402
 from settings import Settings  # noqa: E402
@@ -118,13 +115,3 @@ def test_no_row_begins_when_time_is_over(tmp_path):
     record = Record(tmp_path / "rows.json", seconds=-1.0)
     assert record.row("late", dict) is None
     assert record.rows[0]["status"] == "no time"
-
-
-def test_cases_are_those_of_the_rehearsal():
-    assert CASES.keys() >= test_devices.CASES.keys()
-    for name, (hyper, options) in test_devices.CASES.items():
-        ours, our_options = CASES[name]
-        assert replace(ours, foreign=hyper.foreign) == hyper
-        assert ours.foreign == hyper.foreign
-        assert our_options == options
-    assert molecules() == test_devices.MOLECULES
