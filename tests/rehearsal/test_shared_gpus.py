@@ -76,7 +76,8 @@ def second_process(monkeypatch):
         monkeypatch.setenv(name, str(value))
 
 
-def test_launchers_may_give_each_process_a_gpu_of_its_own(monkeypatch, second_process):
+@pytest.mark.usefixtures("second_process")
+def test_launchers_may_give_each_process_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     with PretendedGpu(count=1) as gpu:
         assert Workers("cuda").device_name == "cuda:0"
@@ -84,7 +85,8 @@ def test_launchers_may_give_each_process_a_gpu_of_its_own(monkeypatch, second_pr
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_processes_are_told_so(second_process):
+@pytest.mark.usefixtures("second_process")
+def test_without_a_gpu_processes_are_told_so():
     with pytest.raises(PetDriverError, match="no GPU is visible"):
         Workers("cuda")
 
