@@ -1,14 +1,15 @@
 """All checks and timings on a GPU, in 20 minutes, by one command.
 
 python benchmarks/gpu/run.py [--device cuda|cuda:N|cpu] [--only STEP ...] [--minutes 20]
-    [--output FILE] [--quick] [--pretended]
+    [--together] [--output FILE] [--quick] [--pretended]
 
 Each step is a process of its own with a limit of time, so that neither a crash of CUDA nor a
 process that hangs ends the others. After every step the results so far are written to FILE (JSON)
 and, as a table, beside it with the ending .md. Steps that are not run again keep what an earlier
-run on the same hardware has written there. --quick takes small systems and few steps;
---pretended takes the GPU of tests/rehearsal, which is none. Exit code 0: no row has failed and no
-step was left out for want of time.
+run on the same hardware has written there. With --together the checks are run at the same time,
+for less minutes on a machine with many cores; their times mean little then. --quick takes small
+systems and few steps; --pretended takes the GPU of tests/rehearsal, which is none. Exit code 0: no
+row has failed and no step was left out for want of time.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from plan import STEPS
+from plan import STEPS, turns, weight
 from process import run_step
 from settings import Settings
 from table import overview, step_table
@@ -47,15 +50,18 @@ def main() -> int:
     write(output, content)  # where it cannot be written, one should know now
     end = time.monotonic() + 60.0 * options.minutes
     chosen = [name for name in STEPS if name in options.only]
-    for k, name in enumerate(chosen):
-        weights = [STEPS[later].weight for later in chosen[k:]]
-        seconds = (end - time.monotonic()) * weights[0] / sum(weights)
-        print(f"\n## {STEPS[name].title} ({name}, at most {seconds:.0f} s)\n", flush=True)
-        settings = Settings(options.device, options.quick, options.pretended)
-        content["steps"][name] = performed(name, settings, seconds)
-        content["steps"] = {x: content["steps"][x] for x in STEPS if x in content["steps"]}
-        write(output, content)
-        print("\n".join(step_table(content["steps"][name])), flush=True)
+    settings = Settings(options.device, options.quick, options.pretended)
+    left = turns(chosen, options.together)
+    while left:
+        seconds = (end - time.monotonic()) * weight(left[0]) / sum(map(weight, left))
+        names = left.pop(0)
+        print(f"\n{', '.join(names)}: at most {seconds:.0f} s", flush=True)
+        for name, entry in performed_at_once(names, settings, seconds):
+            content["steps"][name] = entry
+            content["steps"] = {x: content["steps"][x] for x in STEPS if x in content["steps"]}
+            write(output, content)
+            heading = f"\n## {STEPS[name].title} ({name})\n"
+            print("\n".join([heading, *step_table(entry)]), flush=True)
     print("\n".join(["", *overview(content["steps"]), "", f"written: {output}"]), flush=True)
     good = (PASSED, NOT_REHEARSED)
     return int(any(content["steps"][name]["status"] not in good for name in chosen))
@@ -71,6 +77,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, help="of all steps (default: 20; 60 with --quick, without a card)"
     )
+    parser.add_argument("--together", action="store_true", help="run the checks at the same time")
     parser.add_argument("--output", type=Path, help="JSON file (default: in benchmarks/results)")
     parser.add_argument("--quick", action="store_true", help="small systems and few steps")
     parser.add_argument("--pretended", action="store_true", help="on the GPU of tests/rehearsal")
@@ -114,6 +121,16 @@ def hardware() -> dict[str, Any]:
         return {"host": platform.node(), **describe_hardware()}
     except importlib.metadata.PackageNotFoundError:
         return {"host": platform.node(), "torch": "not installed"}
+
+
+def performed_at_once(
+    names: list[str], settings: Settings, seconds: float
+) -> Iterator[tuple[str, Content]]:
+    """Names and results of steps that are run at the same time, as they end."""
+    with ThreadPoolExecutor(len(names)) as pool:
+        begun = {pool.submit(performed, name, settings, seconds): name for name in names}
+        for future in as_completed(begun):
+            yield begun[future], {**future.result(), "at the same time": len(names)}
 
 
 def performed(name: str, settings: Settings, seconds: float) -> Content:

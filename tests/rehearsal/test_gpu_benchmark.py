@@ -60,8 +60,11 @@ def test_training_is_rehearsed(tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here nothing fails")
 def test_it_goes_on_after_a_failure(tmp_path):
     """Without a card and without the pretence."""
-    result, content = run(tmp_path, "--only", "conservation", "training")
+    only = ("--only", "conservation", "training", "agreement")
+    result, content = run(tmp_path, *only, "--together")
     assert result.returncode == 1
+    together = {name: entry["at the same time"] for name, entry in content["steps"].items()}
+    assert together == {"agreement": 2, "conservation": 1, "training": 2}
     assert {entry["status"] for entry in content["steps"].values()} == {"failed"}
     rows = rows_of(content, "training")
     assert rows.pop("labels")["status"] == "passed"  # on the CPU
