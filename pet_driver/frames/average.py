@@ -92,6 +92,35 @@ class FrameAverage:
         return [torch.cat(x).index_select(0, self._position) for x in zip(*parts, strict=True)]
 
 
+class WholeAverage:
+    """The same average, of all samples at once, in the tables as they are.
+
+    Nothing in it depends on numbers that the host would have to wait for, and samples of no weight
+    may be among those of the frames.
+
+    :param frames: frames and weights; None evaluates every centre once
+    """
+
+    def __init__(self, frames: FrameSet | None) -> None:
+        self._frames = frames
+
+    def __call__(
+        self,
+        evaluate: Evaluate,
+        edge_tables: Sequence[Tensor],
+        node_table: Tensor,
+        variances: bool = False,
+    ) -> Moments:
+        """Averages and, if asked for, variances, as of `FrameAverage`."""
+        width = edge_tables[0].shape[1]
+        index = torch.arange(len(node_table), device=node_table.device)
+        samples = _Samples(index, None, None)
+        if self._frames is not None:
+            weights = self._frames.weights.to(node_table.dtype)
+            samples = _Samples(self._frames.centre, self._frames.frames, weights)
+        return _Part(evaluate, width, samples, variances)(*edge_tables, node_table)
+
+
 @dataclass(frozen=True)
 class _Samples:
     """Samples in the order in which centres are processed.

@@ -16,12 +16,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..runtime.table_sizes import MeasuredSizes, TableSizes
 from .average import recomputed
 from .axial import Samples, axial_frames
 from .constants import FrameConstants
 from .frame_set import FrameSet
 from .neighbor_pairs import NeighborPairs
-from .pruning import contrasted, prune, smooth_maximum
+from .pruning import Ensembles, contrasted, prune, smooth_maximum
 from .switches import switch_off
 
 _NEGLIGIBLE_WEIGHT = 1e-16  # of one sample in the average of its centre: below rounding
@@ -34,6 +35,7 @@ def environment_frames(
     constants: FrameConstants,
     covariant: bool = False,
     chunk: int | None = None,
+    sizes: TableSizes | None = None,
 ) -> FrameSet:
     """Frames and normalized weights of all environments.
 
@@ -47,10 +49,12 @@ def environment_frames(
     :param covariant: the frames serve vectors or tensors, see `axial_frames`
     :param chunk: number of environments processed at a time, recomputed in the backward pass, which
         bounds memory; None: all at once
+    :param sizes: of the tables over neighbors and frames, where all is done at once; None: they are
+        measured
     """
     n_centres = len(vectors)
     if chunk is None or chunk >= n_centres:
-        return FrameSet(*_samples(vectors, valid, cutoff, constants, covariant), n_centres)
+        return FrameSet(*_samples(vectors, valid, cutoff, constants, covariant, sizes), n_centres)
     starts = range(0, n_centres, chunk)
     pieces: list[Samples] = [
         recomputed(_samples, v, m, cutoff, constants, covariant)
@@ -62,14 +66,21 @@ def environment_frames(
 
 
 def _samples(
-    vectors: Tensor, valid: Tensor, cutoff: float, constants: FrameConstants, covariant: bool
+    vectors: Tensor,
+    valid: Tensor,
+    cutoff: float,
+    constants: FrameConstants,
+    covariant: bool,
+    sizes: TableSizes | None = None,
 ) -> Samples:
     """Centre, frame and normalized weight of all samples, sorted by centre."""
+    sizes = sizes or MeasuredSizes()
     n_centres = len(vectors)
-    pairs = NeighborPairs.of(vectors, valid, cutoff, constants)
-    axial, weights = _pair_weights(pairs, pairs.centre, n_centres, constants)
-    centre, frames, weights = _kept(pairs, weights)
-    degenerate = (axial > _NEGLIGIBLE_WEIGHT).nonzero().squeeze(1)
+    pairs = NeighborPairs.of(vectors, valid, cutoff, constants, sizes)
+    axial, weights = _pair_weights(pairs, Ensembles(n_centres), constants)
+    centre, frames, weights = _kept(pairs, weights, sizes)
+    # With fixed sizes there is room for none.
+    degenerate, _ = sizes.chosen("environments with axial frames", axial > _NEGLIGIBLE_WEIGHT)
     if degenerate.numel():
         env, turned, shares = axial_frames(pairs.neighbors.select(degenerate), constants, covariant)
         centre = torch.cat([centre, degenerate[env]])
@@ -78,7 +89,7 @@ def _samples(
         centre, order = torch.sort(centre, stable=True)
         frames, weights = frames[order], weights[order]
     total = weights.new_zeros(n_centres).index_add(0, centre, weights)
-    return centre, frames, weights / total[centre]
+    return centre, frames, weights / total.index_select(0, centre)
 
 
 def pooled_frames(
@@ -101,9 +112,8 @@ def pooled_frames(
         environments; the weights of the former and of the latter of any one environment sum to 1
     """
     pairs = NeighborPairs.of(vectors, valid, cutoff, constants)
-    owner = structure[pairs.centre]
-    axial, weights = _pair_weights(pairs, owner, n_structures, constants)
-    centre, frames, weights = _kept(pairs, weights)
+    axial, weights = _pair_weights(pairs, Ensembles(n_structures, structure), constants)
+    centre, frames, weights = _kept(pairs, weights, MeasuredSizes())
     owner = structure[centre]
     total = axial + weights.new_zeros(n_structures).index_add(0, owner, weights)
     pooled = FrameSet(owner, frames, weights / total[owner], n_structures)
@@ -116,28 +126,30 @@ def pooled_frames(
 
 
 def _pair_weights(
-    pairs: NeighborPairs, owner: Tensor, n_owners: int, constants: FrameConstants
+    pairs: NeighborPairs, ensembles: Ensembles, constants: FrameConstants
 ) -> tuple[Tensor, Tensor]:
-    """Weight of the axial frames of each owner, and pruned weights of the pairs.
+    """Weight of the axial frames of each ensemble, and pruned weights of the pairs.
 
     The paper's weights decide how much the axial frames count. The weights are normalized later,
     together; with contrast they already sum to 1, so that the share of the axial frames does not
     depend on how much the contrast takes from all pairs.
 
-    :param owner: (n_pairs,), index of the centre or structure whose ensemble a pair belongs to
-    :return: (n_owners,) and (n_pairs,)
+    :return: (n_ensembles,) and (n_centres, n_first, n_second)
     """
-    largest = smooth_maximum(owner, pairs.weights, n_owners)
+    largest = smooth_maximum(ensembles, pairs.weights)
     axial = switch_off(largest, constants.axial_threshold, constants.axial_width)
     if constants.contrast is None:
-        return axial, prune(owner, pairs.weights, largest, constants)
-    shares = contrasted(
-        owner, pairs.weights, pairs.log_contrast(*constants.contrast), n_owners, constants
-    )
-    return axial, shares * (1.0 - axial)[owner]
+        return axial, prune(ensembles, pairs.weights, largest, constants)
+    log_contrast = pairs.log_contrast(*constants.contrast)
+    shares = contrasted(ensembles, pairs.weights, log_contrast, constants)
+    return axial, shares * ensembles.each(1.0 - axial)
 
 
-def _kept(pairs: NeighborPairs, weights: Tensor) -> Samples:
+def _kept(pairs: NeighborPairs, weights: Tensor, sizes: TableSizes) -> Samples:
     """Centre, frame and pruned weight of the pairs whose weight is not negligible."""
-    keep = (weights > _NEGLIGIBLE_WEIGHT).nonzero().squeeze(1)
-    return pairs.centre[keep], pairs.frames(keep), weights[keep]
+    flat = weights.flatten()
+    keep, counts = sizes.chosen("frames", flat > _NEGLIGIBLE_WEIGHT)
+    kept = flat.index_select(0, keep)
+    if counts is not None:
+        kept = torch.where(counts, kept, 0.0)
+    return pairs.centre(keep), pairs.frames(keep), kept

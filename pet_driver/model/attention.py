@@ -55,7 +55,8 @@ class Attention(nn.Module):
         """
         samples, count, width = tokens.shape
         split = self.input_linear(tokens).view(samples, count, 3, self.heads, width // self.heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
+        # One copy for all three, which the products would make of each.
+        query, key, value = split.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
         scale = (width // self.heads) ** -0.5
         logits = (query * scale) @ key.transpose(-2, -1) + log_factors[:, None, None, :]
         mixed = softmax(logits) @ value

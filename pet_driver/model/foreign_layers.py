@@ -28,7 +28,8 @@ class BareCentreLayer(TransformerLayer):
         """Update node and edges; parameters as in `TransformerLayer`."""
         tokens = torch.cat([node[:, None, :], edges], dim=1)
         update = self.attention(self.norm_attention(tokens), log_factors)
-        return update[:, 0], self.updated_edges(edges, update)
+        centre, of_edges = self.parted(update)
+        return centre, self.updated_edges(edges, of_edges)
 
 
 class SuddenBondReadout(Readout):

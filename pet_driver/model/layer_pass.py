@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..frames.average import FrameAverage, in_parts
+from ..frames.average import FrameAverage, WholeAverage, in_parts
 from ..frames.frame_set import FrameSet
 from .centre_state import CentreState
 from .message_layer import MessageLayer
@@ -57,17 +57,15 @@ class LayerPass:
             layer.invariant_part, chunk, state.neighbor_species, state.messages, state.waves
         )
         geometry = state.geometry
-        tables = (
-            geometry.vectors,
-            geometry.lengths,
-            geometry.factors,
-            geometry.log_factors,
-            invariant,
-        )
+        # One table of all scalars is selected from faster than three.
+        scalars = torch.stack([geometry.lengths, geometry.factors, geometry.log_factors], dim=-1)
+        tables = (geometry.vectors, scalars, invariant)
         if state.shift is not None:
             node = torch.cat([node, state.shift], dim=1)
         evaluate = functools.partial(self._evaluate, node_width, geometry.lengths.shape[1])
-        average = FrameAverage(state.n_neighbors, frames, chunk)
+        average: FrameAverage | WholeAverage = WholeAverage(frames)
+        if not self.options.whole:
+            average = FrameAverage(state.n_neighbors, frames, chunk)
         means, variances = average(evaluate, tables, node, self.options.variances)
         output = self._read(means, frames is None)
         if variances:
@@ -89,13 +87,16 @@ class LayerPass:
         :param node_width: width of the node features, which a shift follows in the table
         :param n_neighbors: number of neighbors to which the messages are padded
         """
-        vectors, lengths, factors, log_factors, invariant = edge_tables
+        vectors, scalars, invariant = edge_tables
         if frames is not None:
             vectors = vectors @ frames
-        geometry = EdgeGeometry(vectors.to(lengths.dtype), lengths, factors, log_factors)
-        node, *shifts = torch.split(node, node_width, dim=1)
-        node, edges = self.layer(geometry, invariant, node)
-        node = sum(shifts, start=node)
+        geometry = EdgeGeometry(vectors.to(scalars.dtype), *scalars.unbind(-1))
+        if node.shape[1] == node_width:
+            node, edges = self.layer(geometry, invariant, node)
+        else:
+            node, shift = torch.split(node, node_width, dim=1)
+            node, edges = self.layer(geometry, invariant, node)
+            node = node + shift
         results = []
         if self.readout is not None:
             features = SampleFeatures(node, edges, geometry)
@@ -104,8 +105,8 @@ class LayerPass:
             if self.options.features:
                 results.append(self.readout.features(features))
         if self.sends:
-            padding = (0, 0, 0, n_neighbors - edges.shape[1])
-            results += [node, nn.functional.pad(edges, padding)]
+            missing = n_neighbors - edges.shape[1]
+            results += [node, nn.functional.pad(edges, (0, 0, 0, missing)) if missing else edges]
         return results
 
     def _read(self, means: list[Tensor], plain: bool) -> LayerOutput:

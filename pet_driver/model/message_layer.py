@@ -76,11 +76,12 @@ class MessageLayer(nn.Module):
             features.insert(0, self.neighbor_embedder(neighbor_species))
         width = self.edge_embedder.out_features
         weight = self.compress_in.weight
-        bias = self.compress_in.bias + weight[:, :width] @ self.edge_embedder.bias
-        result = nn.functional.linear(torch.cat(features, dim=-1), weight[:, width:], bias)
+        bias = torch.addmv(self.compress_in.bias, weight[:, :width], self.edge_embedder.bias)
+        joined = torch.cat(features, dim=-1) if len(features) > 1 else messages
+        result = nn.functional.linear(joined, weight[:, width:], bias)
         if self.wave_embedder is None or waves is None:
             return result
-        return result + nn.functional.linear(waves, weight[:, :width] @ self.wave_embedder.weight)
+        return _added_map(result, waves, weight[:, :width] @ self.wave_embedder.weight)
 
     def forward(
         self, geometry: EdgeGeometry, invariant: Tensor, node: Tensor
@@ -95,14 +96,23 @@ class MessageLayer(nn.Module):
         width = self.edge_embedder.out_features
         coordinates = torch.cat([geometry.vectors, geometry.lengths[..., None]], dim=-1)
         embed = self.compress_in.weight[:, :width] @ self.edge_embedder.weight
-        edges = nn.functional.linear(coordinates, embed) + invariant
-        edges = self.compress_out(silu(edges))
+        edges = self.compress_out(silu(_added_map(invariant, coordinates, embed)))
         log_factors = nn.functional.pad(geometry.log_factors, (1, 0))
         for layer in self.transformer:
             node, edges = layer(node, edges, log_factors)
         if self.final_norm is not None:
             node, edges = self.final_norm(node), self.final_norm(edges)
         return node, edges
+
+
+def _added_map(base: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """``base + x @ weight.T`` in one operation.
+
+    :param base: (n, n_neighbors, width)
+    :param x: (n, n_neighbors, n_features)
+    :param weight: (width, n_features)
+    """
+    return torch.addmm(base.flatten(0, 1), x.flatten(0, 1), weight.t()).view_as(base)
 
 
 class Combination(nn.Module):

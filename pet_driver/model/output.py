@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -58,9 +59,9 @@ def total(layers: list[LayerOutput], properties: Iterable[str]) -> Output:
     """
     features = [x.features for x in layers if x.features is not None]
     return Output(
-        torch.stack([x.energies for x in layers if x.energies is not None]).sum(0),
+        _sum([x.energies for x in layers if x.energies is not None]),
         {
-            name: torch.stack([x.properties[name] for x in layers if name in x.properties]).sum(0)
+            name: _sum([x.properties[name] for x in layers if name in x.properties])
             for name in properties
             if any(name in x.properties for x in layers)
         },
@@ -77,4 +78,9 @@ def _selected(values: Tensor | None, some: Tensor) -> Tensor | None:
 def _summed(terms: Iterable[Tensor | None]) -> Tensor | None:
     """Sum of those terms that are not None; None if all are."""
     present = [term for term in terms if term is not None]
-    return torch.stack(present).sum(0) if present else None
+    return _sum(present) if present else None
+
+
+def _sum(terms: Sequence[Tensor]) -> Tensor:
+    """Sum of one or more tensors of the same shape."""
+    return functools.reduce(torch.add, terms)

@@ -13,9 +13,11 @@ class PassOptions:
     recompute them in the backward pass; None keeps all activations. variances: also return the
     variances over frames. fade: switch vectors and tensors of an atom off smoothly as its last
     neighbor leaves. features: also return the inputs of the last layers of the energy's heads.
+    whole: all samples at once in the tables as they are, so that the host waits for nothing.
     """
 
     chunk: int | None = None
     variances: bool = False
     fade: bool = True
     features: bool = False
+    whole: bool = False

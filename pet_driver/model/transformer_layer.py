@@ -47,18 +47,28 @@ class TransformerLayer(nn.Module):
         if not self.pre:
             tokens = self.norm_attention(tokens + self.attention(tokens, log_factors))
             tokens = self.norm_mlp(tokens + self.mlp(tokens))
-            centre, edges = tokens[:, 0], tokens[:, 1:]
+            centre, edges = self.parted(tokens)
             return (self._expanded(node, centre) if self.wide else centre), edges
         update = self.attention(self.norm_attention(tokens), log_factors)
         if self.wide:
-            return self._expanded(node, update[:, 0]), self.updated_edges(edges, update)
+            of_centre, of_edges = self.parted(update)
+            return self._expanded(node, of_centre), self.updated_edges(edges, of_edges)
         tokens = tokens + update
         tokens = tokens + self.mlp(self.norm_mlp(tokens))
-        return tokens[:, 0], tokens[:, 1:]
+        return self.parted(tokens)
+
+    @staticmethod
+    def parted(tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Centre tokens, (n_samples, width), and those of edges, (n_samples, n_neighbors, width).
+
+        The backward pass of a split is one copy; two slices would each fill a table with zeros.
+        """
+        centre, edges = torch.split(tokens, [1, tokens.shape[1] - 1], dim=1)
+        return centre.squeeze(1), edges
 
     def updated_edges(self, edges: Tensor, update: Tensor) -> Tensor:
-        """Edges with the update by attention and their feed-forward, order "pre"."""
-        edges = edges + update[:, 1:]
+        """Edges with their update by attention and their feed-forward, order "pre"."""
+        edges = edges + update
         result: Tensor = edges + self.mlp(self.norm_mlp(edges))
         return result
 

@@ -27,22 +27,29 @@ def zbl_energies(lengths: Tensor, numbers: tuple[Tensor, Tensor], cutoffs: Tenso
     """
     # In float32, as metatrain does it: its networks were trained together with this repulsion.
     one, two = (z.to(torch.float32) for z in numbers)
-    range_ = (_LENGTH / (one**_POWER + two**_POWER)).to(lengths.dtype)
-    decays = lengths.new_tensor(_DECAYS) / range_[:, None]
+    # Powers are rounded from float64: in float32 their last bits differ between CPU and GPU.
+    of_one, of_two = ((z.to(torch.float64) ** _POWER).to(torch.float32) for z in numbers)
+    range_ = (_LENGTH / (of_one + of_two)).to(lengths.dtype)
     charge = (_COULOMB * one * two).to(lengths.dtype)
-    end, slope, curvature = _screened(cutoffs, charge, decays)
+    end, slope, curvature = _screened(cutoffs, charge, range_)
     third = (cutoffs * curvature - 3.0 * slope) / cutoffs**2
     fourth = (2.0 * slope - cutoffs * curvature) / cutoffs**3
     constant = cutoffs * slope / 2.0 - cutoffs**2 * curvature / 12.0 - end
-    energy = _screened(lengths, charge, decays)[0]
+    energy = _screened(lengths, charge, range_)[0]
     energy = energy + third / 3.0 * lengths**3 + fourth / 4.0 * lengths**4 + constant
     return torch.where(lengths < cutoffs, 0.5 * energy, 0.0)
 
 
-def _screened(r: Tensor, charge: Tensor, decays: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Screened Coulomb energy, its first and its second derivative."""
-    terms = r.new_tensor(_SHARES) * torch.exp(-r[:, None] * decays)
-    phi, first, second = terms.sum(1), -(terms * decays).sum(1), (terms * decays**2).sum(1)
+def _screened(r: Tensor, charge: Tensor, range_: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Screened Coulomb energy, its first and its second derivative.
+
+    :param r: (n_edges,), angstrom; charge: (n_edges,), eV angstrom; range_: (n_edges,), angstrom
+    """
+    phi, first, second = torch.zeros_like(r), torch.zeros_like(r), torch.zeros_like(r)
+    for share, number in zip(_SHARES, _DECAYS, strict=True):
+        decay = number / range_
+        term = share * torch.exp(-r * decay)
+        phi, first, second = phi + term, first - term * decay, second + term * decay**2
     return (
         charge * phi / r,
         charge / r * (first - phi / r),

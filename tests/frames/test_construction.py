@@ -12,7 +12,13 @@ from helpers import CONTRAST, SHARED
 from pet_driver.evaluation.rotation_error import random_rotations
 from pet_driver.frames import FrameConstants, environment_frames
 from pet_driver.frames.neighbor_pairs import NeighborGeometry, inner_cutoff, pairs_within
-from pet_driver.frames.pruning import contrasted, power_maximum, prune, smooth_maximum
+from pet_driver.frames.pruning import (
+    Ensembles,
+    contrasted,
+    power_maximum,
+    prune,
+    smooth_maximum,
+)
 from pet_driver.graph import System, find_edges
 
 REFERENCE = SHARED / "reference" / "ecse_frames" / "ecse_frames_reference.json"
@@ -43,11 +49,13 @@ def test_frames_and_weights_equal_the_original_code():
         inner = inner_cutoff(lengths, sin2, valid, environment["r_out"], CONSTANTS)
         assert inner.item() == pytest.approx(environment["r_in"], abs=1e-10)
         neighbors = NeighborGeometry(lengths, directions, valid, inner)
-        pairs = pairs_within(neighbors, sin2, CONSTANTS)
-        frames, weights = pairs.frames(torch.arange(len(pairs.weights))), pairs.weights
+        pairs = pairs_within(neighbors, lengths.shape[1], CONSTANTS)
+        present = pairs.weights.flatten().nonzero().squeeze(1)
+        frames, weights = pairs.frames(present), pairs.weights.flatten()[present]
         assert_same_set(frames, weights, environment["frames"], environment["weights"])
-        largest = smooth_maximum(pairs.centre, weights, 1)
-        pruned = prune(pairs.centre, weights, largest, CONSTANTS)
+        ensembles = Ensembles(1)
+        largest = smooth_maximum(ensembles, pairs.weights)
+        pruned = prune(ensembles, pairs.weights, largest, CONSTANTS).flatten()[present]
         kept = pruned > 1e-10
         expected = environment["pruned_frames"], environment["pruned_weights"]
         assert_same_set(frames[kept], pruned[kept], *expected)
@@ -189,28 +197,26 @@ def test_constants_of_contrast_are_checked_and_kept():
 @pytest.mark.parametrize("power", [1.0, 8.0, 30.0])
 def test_maximum_is_a_mean_that_scales_with_the_weights(power):
     """Equal to the weights of a tie of any size, never above the largest."""
-    owner = torch.zeros(84, dtype=torch.long)
-    tie = torch.full((84,), 0.37, dtype=torch.float64)
-    assert power_maximum(owner, tie, 1, power).item() == pytest.approx(0.37, rel=1e-14)
-    weights = torch.rand(84, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    found = power_maximum(owner, weights, 1, power).item()
+    one = Ensembles(1)
+    tie = torch.full((1, 7, 12), 0.37, dtype=torch.float64)
+    assert power_maximum(one, tie, power).item() == pytest.approx(0.37, rel=1e-14)
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.rand(1, 7, 12, dtype=torch.float64, generator=generator)
+    found = power_maximum(one, weights, power).item()
     assert weights.mean() <= found <= weights.max()
-    scaled = power_maximum(owner, 0.01 * weights, 1, power).item()
+    scaled = power_maximum(one, 0.01 * weights, power).item()
     assert scaled == pytest.approx(0.01 * found, rel=1e-12)
 
 
 def test_only_ratios_of_contrasted_weights_count():
     """Not even factors of 1e-40 and e^-300, common to all pairs, change anything."""
     generator = torch.Generator().manual_seed(1)
-    owner = torch.arange(3).repeat_interleave(20)
-    weights = torch.rand(60, dtype=torch.float64, generator=generator)
-    contrast = -5.0 * torch.rand(60, dtype=torch.float64, generator=generator)
-    found = contrasted(owner, weights, contrast, 3, CONTRAST.frames)
-    torch.testing.assert_close(
-        torch.zeros(3, dtype=torch.float64).index_add(0, owner, found), torch.ones(3).double()
-    )
+    weights = torch.rand(3, 4, 5, dtype=torch.float64, generator=generator)
+    contrast = -5.0 * torch.rand(3, 4, 5, dtype=torch.float64, generator=generator)
+    found = contrasted(Ensembles(3), weights, contrast, CONTRAST.frames)
+    torch.testing.assert_close(found.sum((1, 2)), torch.ones(3).double())
     assert 3 <= (found > 0).sum() < 30
-    same = contrasted(owner, 1e-40 * weights, contrast - 300.0, 3, CONTRAST.frames)
+    same = contrasted(Ensembles(3), 1e-40 * weights, contrast - 300.0, CONTRAST.frames)
     torch.testing.assert_close(same, found, rtol=1e-11, atol=1e-16)
 
 

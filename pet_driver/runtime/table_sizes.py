@@ -1,0 +1,97 @@
+"""Sizes of tables whose rows have different lengths: measured, or fixed before they are known."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+class TableSizes(ABC):
+    """How many columns or rows tables get, by the names of the tables."""
+
+    @abstractmethod
+    def of(self, name: str, needed: Tensor) -> int:
+        """Size of a table.
+
+        :param name: of the table
+        :param needed: integer, () or (n,), of which the largest is the size that is needed
+        """
+
+    @abstractmethod
+    def chosen(self, name: str, mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Indices at which a mask is true, in ascending order.
+
+        :param mask: (n,)
+        :return: (n_chosen,) indices; and None, or (n_chosen,) which of them count: the others are
+            there to fill the table, and repeat the last index that counts
+        """
+
+    @abstractmethod
+    def note(self, wrong: Tensor) -> None:
+        """Note that results are of no use where the argument, () bool on the device, is true."""
+
+
+class MeasuredSizes(TableSizes):
+    """Sizes that are just large enough, for which the host waits for the device.
+
+    found: the sizes, by name; the largest where one was asked for several times; wrong: whether
+    results are of no use.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[str, int] = {}
+        self.wrong = False
+
+    def of(self, name: str, needed: Tensor) -> int:
+        """The size that is needed."""
+        size = int(needed.max()) if needed.numel() else 0
+        self.found[name] = max(size, self.found.get(name, 0))
+        return size
+
+    def chosen(self, name: str, mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Exactly the indices at which the mask is true."""
+        indices = mask.nonzero().squeeze(1)
+        self.found[name] = max(len(indices), self.found.get(name, 0))
+        return indices, None
+
+    def note(self, wrong: Tensor) -> None:
+        """Note it at once."""
+        self.wrong = self.wrong or bool(wrong)
+
+
+class FixedSizes(TableSizes):
+    """Sizes that are known beforehand, so that the host need not wait.
+
+    :param sizes: by name
+    :param device: of the tables
+
+    wrong: () bool on the device, whether a table would have needed more than it got, or results are
+    of no use for another reason.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], device: torch.device) -> None:
+        self._sizes = dict(sizes)
+        self.wrong = torch.zeros((), dtype=torch.bool, device=device)
+
+    def of(self, name: str, needed: Tensor) -> int:
+        """The size that was given; whether it suffices is noted."""
+        size = self._sizes[name]
+        self.note((needed > size).any())
+        return size
+
+    def chosen(self, name: str, mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As many indices as the table has rows."""
+        size = self._sizes[name]
+        before = torch.cumsum(mask, 0)
+        count = before[-1]
+        self.note(count > size)
+        rank = torch.arange(1, size + 1, device=mask.device)
+        indices = torch.searchsorted(before, torch.minimum(rank, count))
+        return indices.clamp(max=len(mask) - 1), rank <= count
+
+    def note(self, wrong: Tensor) -> None:
+        """Note it on the device."""
+        self.wrong = self.wrong | wrong
