@@ -128,13 +128,18 @@ def performed_at_once(
 ) -> Iterator[tuple[str, Content]]:
     """Names and results of steps that are run at the same time, as they end."""
     with ThreadPoolExecutor(len(names)) as pool:
-        begun = {pool.submit(performed, name, settings, seconds): name for name in names}
+        variables = environment(len(names))
+        begun = {pool.submit(performed, name, settings, seconds, variables): name for name in names}
         for future in as_completed(begun):
             yield begun[future], {**future.result(), "at the same time": len(names)}
 
 
-def performed(name: str, settings: Settings, seconds: float) -> Content:
-    """Result of one step, which may have failed."""
+def performed(name: str, settings: Settings, seconds: float, variables: dict[str, str]) -> Content:
+    """Result of one step, which may have failed.
+
+    :param seconds: after which it is ended
+    :param variables: of its environment
+    """
     entry: Content = {"date": datetime.date.today().isoformat(), "title": STEPS[name].title}
     if seconds < _LEAST_SECONDS:
         sentence = "no time was left; give more --minutes, or --only this step"
@@ -142,23 +147,32 @@ def performed(name: str, settings: Settings, seconds: float) -> Content:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pet_gpu_") as scratch:
         try:
-            found = run_step(STEPS[name].module, settings, seconds, Path(scratch), environment())
+            found = run_step(STEPS[name].module, settings, seconds, Path(scratch), variables)
         except OSError as error:
             sentence = f"the process could not be started: {error}"
             found = {"status": "failed", "sentence": sentence, "rows": []}
     return {**entry, **found, "seconds": round(time.monotonic() - started, 1)}
 
 
-def environment() -> dict[str, str]:
+def environment(processes: int = 1) -> dict[str, str]:
     """Variables of the steps and of the programs that they start.
 
     This checkout comes first, with the cases and the pretended GPU of its tests.
+
+    :param processes: number of steps that run at the same time; each of several may use its share
+        of the cores, in two processes (two ranks, a server and a driver), unless the user has set
+        OMP_NUM_THREADS
     """
     root = HERE.parent.parent
     paths = [str(root), str(root / "tests"), str(root / "tests" / "rehearsal")]
     given = os.environ.get("PYTHONPATH")
     paths += [given] if given else []
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    if processes > 1:
+        affinity = hasattr(os, "sched_getaffinity")
+        cores = len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
+        found.setdefault("OMP_NUM_THREADS", str(max(cores // (2 * processes), 1)))
+    return found
 
 
 def write(output: Path, content: Content) -> None:

@@ -50,7 +50,7 @@ def run(settings: Settings, record: Record) -> None:
 def label(settings: Settings, folder: Path) -> Row:
     """Structures with energies and forces of the shipped model."""
     count, atoms = (4, water(24)) if settings.quick else (10, water(192))
-    model = potential("water", "float32", "cpu")
+    model = potential("water", "float32", settings.device)
     frames = []
     for k in range(count):
         frame = moved(atoms, k, 0.05)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -11,7 +10,7 @@ import torch
 
 from ..errors import PetDriverError
 from ..graph import System
-from ..runtime.devices import free_memory
+from ..runtime.devices import free_memory, release_memory
 
 SMALLEST_CHUNK = 16
 _FIRST_PATIENCE = 16  # evaluations in a smaller chunk before a larger one is tried again
@@ -73,8 +72,7 @@ class Chunking:
         self._halvings += 1
         self._successes = 0
         if self.device.type == "cuda":
-            gc.collect()  # exceptions and the frames in their tracebacks refer to each other
-            torch.cuda.empty_cache()
+            release_memory()
         warnings.warn(
             f"out of memory on {self.device}: going on with chunks of {self.chunk}", stacklevel=4
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from ..frames import FrameSet
+from ..runtime.table_sizes import TableSizes
 
 # Given all frames of all centres, returns one for each centre.
 FrameSampler = Callable[[FrameSet], FrameSet]
@@ -32,6 +33,7 @@ class EvaluationRequest:
     sampler: FrameSampler | None = None
     variances: bool = False
     low_precision: bool = False
+    sizes: TableSizes | None = None
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,25 @@ class EvaluationOptions:
             "bitwise reproducible results on a GPU, at some cost; on a CPU they always are",
         ),
     )
+    resident: bool = _field(
+        True,
+        Option(
+            yes_or_no,
+            "give yes or no",
+            "on a GPU, keep neighbor lists there and tables of fixed sizes, as far as memory "
+            "allows; results are the same",
+            "YES_OR_NO",
+        ),
+    )
+    cuda_graph: bool = _field(
+        True,
+        Option(
+            yes_or_no,
+            "give yes or no",
+            "with resident, record the kernels of an evaluation once and launch them together",
+            "YES_OR_NO",
+        ),
+    )
     chunk: int | None = _field(
         None,
         Option(

@@ -33,6 +33,7 @@ from .evaluation import EvaluationRequest
 from .loaded_model import LoadedModel
 from .options import EvaluationOptions
 from .prediction import Prediction
+from .resident import ResidentEvaluation, may_be_resident
 from .scope_advice import warn_about_scope
 from .scopes import Evaluator
 
@@ -92,14 +93,22 @@ class Potential(DescribedModel):
         lists = VerletCache(self.neighbor_cutoff, options.skin)
         self._graphs = StructureGraphs(self.species, lists, self._charge_and_spin, self.device)
         constants = None if options.frames is None else NAMED_CONSTANTS[options.frames]
+        self._arithmetic = Arithmetic.chosen(
+            options.device, options.dtype, options.precision, options.deterministic
+        )
         self._evaluator = Evaluator(
             self.model.network,
             self.scope,
             constants,
             options.extra_rotations,
             options.parity,
-            _arithmetic(options),
+            self._arithmetic,
         )
+        self._resident = None
+        if self.device.type == "cuda" and may_be_resident(options, self.scope):
+            self._resident = ResidentEvaluation(
+                self._evaluator, self.model.rescaling, self._graphs, options.cuda_graph
+            )
         if isinstance(model, Checkpoint):
             warn_about_scope(self.name, self.hyper, self.scope)
 
@@ -128,8 +137,7 @@ class Potential(DescribedModel):
                 raise PetDriverError(f"structure {index} has no atoms; give at least one")
         found: list[Prediction] = []
         for group in batches_for(self.device, systems):
-            graph = self.graph(group)
-            found += self.evaluate(graph).split(graph.sizes)
+            found += self._of_group(group)
         return found
 
     def evaluate(self, graph: Graph) -> Prediction:
@@ -222,7 +230,8 @@ class Potential(DescribedModel):
             through = evaluation.symmetrization
             if through is None:
                 through = torch.zeros_like(evaluation.gradient)
-            forces, _ = forces_and_virials(graph, through * self.model.rescaling.energy_scale)
+            with self._arithmetic.context():
+                forces, _ = forces_and_virials(graph, through * self.model.rescaling.energy_scale)
             found += np.split(forces.cpu().numpy(), np.cumsum(graph.sizes)[:-1])
         return found
 
@@ -239,7 +248,8 @@ class Potential(DescribedModel):
         graph = self.graph(structures)
         features = self._evaluator.features(graph, self.chunking.allowed())
         totals = features.new_zeros(len(graph.sizes), features.shape[1])
-        totals.index_add_(0, graph.structure, features)
+        with self._arithmetic.context():
+            totals.index_add_(0, graph.structure, features)
         deviation: NDArray[np.float64] = (
             torch.linalg.vector_norm(totals @ factor.T, dim=1).cpu().numpy()
         )
@@ -250,9 +260,21 @@ class Potential(DescribedModel):
         listed = [structures] if isinstance(structures, Atoms) else structures
         return self._evaluator.frames(self.graph(listed))
 
+    def _of_group(self, systems: list[System]) -> list[Prediction]:
+        """Predictions of structures that are evaluated together."""
+        if self._resident is not None:
+            found = self._resident.compute(systems, self.chunking.allowed)
+            if found is not None:
+                parts = found.split([len(system) for system in systems])
+                for part in parts:
+                    part.check()
+                return parts
+        graph = self.graph(systems)
+        return self.evaluate(graph).split(graph.sizes)
+
     def _attempt(self, graph: Graph) -> Prediction:
         """Evaluate a graph once; energy and virial are sums over this process's own atoms."""
-        with graph.collective.evaluation():
+        with graph.collective.evaluation(), self._arithmetic.context():
             filled = self._charge_and_spin.filled(graph)
             request = EvaluationRequest(
                 self.chunking.allowed(), self.chunking.chunk, not self.options.direct
@@ -267,20 +289,6 @@ class Potential(DescribedModel):
                 for part in prediction.split(graph.sizes):
                     part.check()
             return prediction.with_direct_forces(graph.sizes) if self.options.direct else prediction
-
-
-def _arithmetic(options: EvaluationOptions) -> Arithmetic:
-    """How a GPU is to compute.
-
-    :raises PetDriverError: if TF32 is asked for where there is none
-    """
-    tf32 = options.precision == "tf32"
-    if tf32 and (options.dtype != "float32" or options.device == "cpu"):
-        raise PetDriverError(
-            f"precision is tf32 with dtype {options.dtype} on device {options.device}; TF32 is for "
-            "float32 on a GPU, leave precision out"
-        )
-    return Arithmetic(tf32, options.deterministic and options.device != "cpu")
 
 
 _PLAIN: dict[str, Any] = {"scope": "none", "frames": None, "extra_rotations": 0, "parity": False}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,6 +17,18 @@ from ..files.output_names import DIRECT_FORCES, DIRECT_VIRIAL
 from .evaluation import Evaluation
 
 Floats = NDArray[np.float64]
+
+
+def packed(found: Evaluation, forces: Tensor, virials: Tensor) -> Tensor:
+    """All numbers of a prediction in one table, so that they leave the device together.
+
+    Parameters as of `Prediction.of`.
+
+    :return: (n_atoms, n_numbers), float64: energy, force, virial, covariant outputs
+    """
+    columns = [found.energies[:, None], forces, virials.flatten(1)]
+    columns += [x.flatten(1) for x in found.properties.values()]
+    return torch.cat([x.detach().to(torch.float64) for x in columns], dim=1)
 
 
 @dataclass(frozen=True)
@@ -47,17 +61,32 @@ class Prediction:
         :param forces: (n_atoms, 3), eV/angstrom
         :param virials: (n_atoms, 3, 3), eV
         """
-        energies, per_atom = found.energies.cpu().numpy(), virials.cpu().numpy()
-        properties = {name: x.cpu().numpy() for name, x in found.properties.items()}
+        rows = packed(found, forces, virials).cpu().numpy()
+        shapes = {name: tuple(x.shape[1:]) for name, x in found.properties.items()}
+        return dataclasses.replace(cls.unpacked(rows, shapes), edge_gradients=found.gradient)
+
+    @classmethod
+    def unpacked(cls, rows: Floats, shapes: Mapping[str, tuple[int, ...]]) -> Prediction:
+        """Prediction from a table of all numbers.
+
+        :param rows: (n_atoms, n_numbers), see `packed`
+        :param shapes: of each covariant output, for one atom
+        """
+        ends = np.cumsum([1, 3, 9, *(math.prod(shape) for shape in shapes.values())])
+        energies, forces, virials, *outputs = np.split(rows[:, : ends[-1]], ends[:-1], axis=1)
+        properties = {
+            name: x.reshape(-1, *shape)
+            for (name, shape), x in zip(shapes.items(), outputs, strict=True)
+        }
+        per_atom = virials.reshape(-1, 3, 3)
         return cls(
             float(energies.sum()),
-            energies,
-            forces.cpu().numpy(),
+            np.ascontiguousarray(energies[:, 0]),
+            np.ascontiguousarray(forces),
             per_atom.sum(axis=0),
             per_atom,
             {name: x for name, x in properties.items() if x.ndim == 2},
             {name: x for name, x in properties.items() if x.ndim == 3},
-            edge_gradients=found.gradient,
         )
 
     def split(self, sizes: Sequence[int]) -> list[Prediction]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..files.checkpoint import Checkpoint
 from ..graph import Graph
 from .evaluation import Evaluation
-from .zbl_energy import zbl_energy
+from .repulsion import Repulsion
 
 
 class Rescaling:
@@ -26,7 +26,7 @@ class Rescaling:
         self._property_scales = {
             name: tensor(scale) for name, scale in checkpoint.property_scales.items()
         }
-        self._hyper = checkpoint.hyper
+        self._repulsion = Repulsion.of(checkpoint.hyper, device)
 
     def applied(self, found: Evaluation, graph: Graph) -> Evaluation:
         """Evaluation in eV, eV/angstrom and the units of the properties, in float64.
@@ -39,8 +39,8 @@ class Rescaling:
         species = graph.owned_species
         energies = found.energies.to(torch.float64) * self.energy_scale + self._baseline[species]
         gradient = found.gradient * self.energy_scale
-        if self._hyper.foreign.zbl_radii:
-            more, slope = zbl_energy(self._hyper, graph)
+        if self._repulsion is not None:
+            more, slope = self._repulsion.energies(graph)
             energies, gradient = energies + more, gradient + slope
         properties = {
             name: self._scaled(name, x.to(torch.float64), species)

@@ -12,6 +12,7 @@ from ..frames import FrameConstants, FrameSet, environment_frames, fixed_rotatio
 from ..graph import Graph, truncate
 from ..model import PET, PassOptions
 from ..runtime.arithmetic import Arithmetic
+from ..runtime.table_sizes import TableSizes
 from .chunking import SMALLEST_CHUNK
 from .evaluation import Evaluation, EvaluationRequest
 from .rotated_copies import CopyEvaluator, RotatedCopies
@@ -46,7 +47,7 @@ class Evaluator:
         arithmetic: Arithmetic | None = None,
     ) -> None:
         self.network = network
-        self._arithmetic = arithmetic or Arithmetic()
+        self.arithmetic = arithmetic or Arithmetic()
         self.scope = scope
         self._constants = constants or network.hyper.frames
         self._rotations = fixed_rotations(extra_rotations, parity)
@@ -65,9 +66,10 @@ class Evaluator:
         rotates_copies = self.scope in ("atom", "structure")
         differentiates = request.gradient or rotates_copies
         vectors = graph.vectors.detach().requires_grad_(differentiates)
-        arithmetic = self._arithmetic.context()
+        arithmetic = self.arithmetic.context()
         with torch.set_grad_enabled(differentiates), _backward_in_this_thread(), arithmetic:
-            seen = truncate(graph.with_vectors(vectors), self.network.hyper, request.memory)
+            hyper = self.network.hyper
+            seen = truncate(graph.with_vectors(vectors), hyper, request.memory, request.sizes)
             if rotates_copies:
                 return self._evaluate_copies(seen, vectors, request)
             return self._evaluate_layers(seen, vectors, request)
@@ -81,7 +83,7 @@ class Evaluator:
 
         Messages are averaged as in scope "layer". In units of the network, squared.
         """
-        with torch.no_grad(), self._arithmetic.context():
+        with torch.no_grad(), self.arithmetic.context():
             seen = truncate(graph, self.network.hyper)
             messages = seen.exchange.messages(seen.padded)
             output = self.network(
@@ -97,7 +99,7 @@ class Evaluator:
 
         :param memory: bytes that intermediate results may take
         """
-        with torch.no_grad(), self._arithmetic.context():
+        with torch.no_grad(), self.arithmetic.context():
             seen = truncate(graph, self.network.hyper, memory)
             frames = self._frames(seen, memory) if self.scope == "layer" else None
             messages = seen.exchange.messages(seen.padded)
@@ -112,13 +114,16 @@ class Evaluator:
     ) -> Evaluation:
         """Evaluate in the scopes layer and none."""
         hyper = self.network.hyper
-        made = self._frames(seen, request.memory) if self.scope == "layer" else None
+        made = None
+        if self.scope == "layer":
+            made = self._frames(seen, request.memory, sizes=request.sizes)
         frozen = None if made is None else made.leaf()
         options = PassOptions(
-            chunk=self._chunk(seen, request),
+            chunk=None if request.sizes else self._chunk(seen, request),
             variances=request.variances,
             # Plain PET of another program must keep its own predictions.
             fade=self.scope != "none" or not hyper.foreign.directions_alone,
+            whole=request.sizes is not None,
         )
         with torch.autocast(vectors.device.type, torch.bfloat16, enabled=request.low_precision):
             messages = seen.exchange.messages(seen.padded)
@@ -156,15 +161,22 @@ class Evaluator:
         return Evaluation(energies[:n_owned], plain + through, properties, symmetrization=through)
 
     def _frames(
-        self, seen: Graph, memory: int | None = None, n_centres: int | None = None
+        self,
+        seen: Graph,
+        memory: int | None = None,
+        n_centres: int | None = None,
+        sizes: TableSizes | None = None,
     ) -> FrameSet:
         """Frames of every centre of a truncated graph.
 
         :param memory: bytes that may be kept for a backward pass; None: as many as it takes
         :param n_centres: of the first so many centres only
+        :param sizes: of the tables over neighbors and frames; not with a limit of the memory
         """
         hyper = self.network.hyper
         per_centre = 8 * _PER_PAIR * seen.padded.n_neighbors**2
+        if sizes is not None:
+            memory = None
         frames = environment_frames(
             seen.frame_vectors(hyper.cutoff)[:n_centres],
             seen.padded.valid[:n_centres],
@@ -172,6 +184,7 @@ class Evaluator:
             self._constants,
             self._covariant,
             None if memory is None else max(int(_FRAMES_SHARE * memory) // per_centre, 1),
+            sizes,
         )
         return frames.turned(self._rotations)
 
@@ -194,15 +207,22 @@ class Evaluator:
             RotatedCopies.of_atoms(axial.turned(self._rotations)),
         ]
 
+    def bytes_per_sample(self, n_neighbors: int) -> int:
+        """Bytes that are kept for the backward pass of one (centre, frame) sample.
+
+        :param n_neighbors: width of the table of neighbors
+        """
+        hyper = self.network.hyper
+        layers = hyper.attention_layers * hyper.message_layers
+        itemsize = self.network.message_embedder.weight.element_size()
+        return _PER_TOKEN * (n_neighbors + 1) * hyper.width * layers * itemsize
+
     def _chunk(self, seen: Graph, request: EvaluationRequest) -> int | None:
         """Most samples that are evaluated at a time."""
         if request.chunk or request.memory is None:
             return request.chunk
-        hyper = self.network.hyper
-        layers = hyper.attention_layers * hyper.message_layers
-        numbers = _PER_TOKEN * (seen.padded.n_neighbors + 1) * hyper.width * layers
-        itemsize = self.network.message_embedder.weight.element_size()
-        return max(request.memory // (numbers * itemsize), SMALLEST_CHUNK)
+        per_sample = self.bytes_per_sample(seen.padded.n_neighbors)
+        return max(request.memory // per_sample, SMALLEST_CHUNK)
 
 
 def _backward_in_this_thread() -> AbstractContextManager[object]:

@@ -13,21 +13,26 @@ from .edge_exchange import (
 from .graph import Graph, graph_of_edges
 from .neighbor_list import Edges, check_distances, check_structure, find_edges
 from .padded import PaddedNeighbors, inverse_index
+from .resident_list import NEIGHBORS, ResidentList
 from .structure_graphs import StructureGraphs, as_systems
 from .system import CHARGE_AND_SPIN_KEYS, System, check_finite, species_indices
-from .truncation import truncate
-from .verlet_cache import VerletCache
+from .truncation import SEEN, truncate
+from .verlet_cache import Listed, VerletCache
 
 __all__ = [
     "CHARGE_AND_SPIN_KEYS",
+    "NEIGHBORS",
+    "SEEN",
     "BothEndsExchange",
     "ChargeAndSpin",
     "Collective",
     "EdgeExchange",
     "Edges",
     "Graph",
+    "Listed",
     "LocalExchange",
     "PaddedNeighbors",
+    "ResidentList",
     "ReverseEdgeExchange",
     "SingleProcess",
     "StructureGraphs",

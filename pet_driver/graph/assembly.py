@@ -37,11 +37,10 @@ def _gathered_from_reversed_edges(
     graph: Graph, exchange: ReverseEdgeExchange, gradient: Tensor
 ) -> tuple[Tensor, Tensor]:
     difference = gradient - exchange.exchanged(gradient)
-    forces = gradient.new_zeros(graph.n_owned, 3).index_add(0, graph.edge_centre, difference)
     # r_ji = -r_ij: the half of the reversed edge needs nothing but its gradient.
     halves = -0.5 * graph.vectors.detach()[:, :, None] * difference[:, None, :]
-    virials = gradient.new_zeros(graph.n_owned, 3, 3).index_add(0, graph.edge_centre, halves)
-    return forces, symmetrized(virials)
+    atoms = graph.padded.sums(torch.cat([difference, halves.flatten(1)], dim=1))[: graph.n_owned]
+    return atoms[:, :3], symmetrized(atoms[:, 3:].reshape(-1, 3, 3))
 
 
 def _scattered_to_both_ends(

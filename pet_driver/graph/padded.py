@@ -18,7 +18,8 @@ class PaddedNeighbors:
     flattened table, ascending, as edges are sorted by centre; centre_species: (n_centres,) and
     neighbor_species: (n_centres, n_neighbors), indices into the species of the model; valid:
     (n_centres, n_neighbors), False for padding; charge_and_spin: (n_centres, 2), of the structure
-    of each centre, None: not given.
+    of each centre, None: not given; full: whether all slots are listed as edges, also those that
+    are not valid.
     """
 
     n_centres: int
@@ -28,6 +29,7 @@ class PaddedNeighbors:
     neighbor_species: Tensor
     valid: Tensor
     charge_and_spin: Tensor | None = None
+    full: bool = False
 
     @classmethod
     def from_edges(
@@ -63,6 +65,8 @@ class PaddedNeighbors:
 
     def pad(self, edges: Tensor) -> Tensor:
         """Table (n_centres, n_neighbors, k) of (n_edges, k) values, zero where there is no edge."""
+        if self.full:
+            return edges.view(self.n_centres, self.n_neighbors, edges.shape[-1])
         table = edges.new_zeros(self.n_centres * self.n_neighbors, edges.shape[-1])
         return table.index_copy(0, self.slots, edges).view(
             self.n_centres, self.n_neighbors, edges.shape[-1]
@@ -71,7 +75,14 @@ class PaddedNeighbors:
     def flatten(self, table: Tensor) -> Tensor:
         """Values (n_edges, k) of a table (n_centres, n_neighbors, k)."""
         flat = table.reshape(self.n_centres * self.n_neighbors, table.shape[-1])
-        return flat.index_select(0, self.slots)
+        return flat if self.full else flat.index_select(0, self.slots)
+
+    def sums(self, edges: Tensor) -> Tensor:
+        """Sums (n_centres, k) of the values (n_edges, k) of the edges of each centre."""
+        if self.full:
+            return self.pad(edges).sum(1)
+        none = edges.new_zeros(self.n_centres, edges.shape[-1])
+        return none.index_add(0, self.centre, edges)
 
     @property
     def centre(self) -> Tensor:

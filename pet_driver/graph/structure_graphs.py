@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from ase import Atoms
 
 from .charge_spin import ChargeAndSpin
 from .graph import Graph, graph_of_edges
+from .resident_list import ResidentList
 from .system import System, species_indices
 from .verlet_cache import VerletCache
 
@@ -41,6 +43,20 @@ class StructureGraphs:
         return graph_of_edges(
             [species_indices(system.numbers, self.species) for system in systems],
             [self.lists.edges(system) for system in systems],
+            self.device,
+            self.charge_and_spin.table(systems, self.device),
+        )
+
+    def resident_list(self, systems: Sequence[System]) -> ResidentList:
+        """An empty list on the device for structures of these atoms, one after another.
+
+        :raises PetDriverError: for unknown elements, charges or spins
+        """
+        species = [species_indices(system.numbers, self.species) for system in systems]
+        return ResidentList(
+            np.concatenate(species),
+            tuple(len(system) for system in systems),
+            self.lists.cutoff,
             self.device,
             self.charge_and_spin.table(systems, self.device),
         )

@@ -9,13 +9,22 @@ from torch import Tensor
 
 from ..frames import in_parts
 from ..model import Hyperparameters, adaptive_cutoffs
+from ..runtime.table_sizes import MeasuredSizes, TableSizes
+from .edge_exchange import LocalExchange
 from .graph import Graph
+from .neighbor_table import ListedEdges, NeighborTable
 
 _PER_TRIAL = 1000  # numbers kept per neighbor where cutoffs adapt, the grid of trials included
+SEEN = "neighbors within the cutoffs of their edges"  # name of the size of their table
 _SHARE = 0.25  # of the memory, for the search for cutoffs
 
 
-def truncate(graph: Graph, hyper: Hyperparameters, memory: int | None = None) -> Graph:
+def truncate(
+    graph: Graph,
+    hyper: Hyperparameters,
+    memory: int | None = None,
+    table_sizes: TableSizes | None = None,
+) -> Graph:
     """Leave out edges beyond the cutoffs of their atoms. Collective.
 
     Adaptive cutoffs depend on all edges of an atom and of its neighbors. Vectors and cutoffs of the
@@ -23,6 +32,8 @@ def truncate(graph: Graph, hyper: Hyperparameters, memory: int | None = None) ->
 
     :param graph: with all edges within ``hyper.neighbor_cutoff``
     :param memory: bytes that may be kept for a backward pass; None: no limit
+    :param table_sizes: of the table of the neighbors that are left, where the graph lists all slots
+        of its table as edges; None: it is measured
     """
     if not hyper.truncates:
         return graph
@@ -30,6 +41,8 @@ def truncate(graph: Graph, hyper: Hyperparameters, memory: int | None = None) ->
     lengths = torch.linalg.vector_norm(graph.vectors, dim=1)
     cutoffs = _edge_cutoffs(graph, hyper, lengths, memory) if adaptive else None
     seen = lengths < (hyper.cutoff if cutoffs is None else cutoffs)
+    if graph.padded.full:
+        return _narrowed(graph, seen, cutoffs, table_sizes or MeasuredSizes())
     left = graph.exchange.truncated(seen.detach())
     padded = graph.padded.restricted(left.edges, left.centres)
     structure, sizes = graph.structure, graph.sizes
@@ -44,6 +57,35 @@ def truncate(graph: Graph, hyper: Hyperparameters, memory: int | None = None) ->
         structure=structure,
         sizes=sizes,
         cutoffs=None if cutoffs is None else cutoffs.index_select(0, left.edges),
+        listed=None,
+    )
+
+
+def _narrowed(graph: Graph, seen: Tensor, cutoffs: Tensor | None, sizes: TableSizes) -> Graph:
+    """Graph of some edges of one whose slots are all listed as edges, and so are its own."""
+    padded, exchange = graph.padded, graph.exchange
+    n_atoms, width = padded.n_centres, padded.n_neighbors
+    first = torch.arange(n_atoms, device=seen.device) * width
+    listed = ListedEdges(padded.centre, first, exchange.local_reverse())
+    table = NeighborTable.of(listed, seen & padded.valid.view(-1), sizes, SEEN)
+    shape = (n_atoms, table.n_neighbors)
+    valid = table.valid.view(shape)
+    of_neighbor = padded.neighbor_species.view(-1).index_select(0, table.source).view(shape)
+    narrowed = dataclasses.replace(
+        padded,
+        n_neighbors=table.n_neighbors,
+        slots=torch.arange(len(table.valid), device=valid.device),
+        neighbor_species=torch.where(valid, of_neighbor, 0),
+        valid=valid,
+    )
+    vectors = graph.vectors.index_select(0, table.source)
+    return dataclasses.replace(
+        graph,
+        padded=narrowed,
+        vectors=torch.where(table.valid[:, None], vectors, 0.0),
+        edge_centre=narrowed.centre,
+        exchange=LocalExchange(table.reverse),
+        cutoffs=None if cutoffs is None else cutoffs.index_select(0, table.source),
         listed=None,
     )
 

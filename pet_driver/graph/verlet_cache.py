@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,19 +35,19 @@ class VerletList:
             system, self.cell, cutoff + skin
         )
 
-    def edges(
+    def unwrapped(
         self, system: System, cell: NDArray[np.float64], inverse: NDArray[np.float64]
-    ) -> Edges | None:
-        """Pairs of a structure within the cutoff; None if the list may lack some.
+    ) -> NDArray[np.float64] | None:
+        """Positions of a structure as if no atom had been wrapped since the list was made.
 
-        The list is complete if every pair that is within the cutoff now was within cutoff + skin
-        when it was made. With s the largest singular value of the map from the present cell to the
-        former, and no atom displaced by more than d (apart from that map), this holds for
-        ``s (cutoff + 2 d) <= cutoff + skin``. Atoms may have been wrapped since.
+        None if the list may lack pairs of the structure. It is complete if every pair that is
+        within the cutoff now was within cutoff + skin when it was made. With s the largest singular
+        value of the map from the present cell to the former, and no atom displaced by more than d
+        (apart from that map), this holds for ``s (cutoff + 2 d) <= cutoff + skin``.
 
         :param cell: result of `periodic_cell` for the system, (3, 3), angstrom
         :param inverse: inverse of the cell
-        :raises PetDriverError: if two atoms are closer than 0.1 angstrom
+        :return: (n_atoms, 3), angstrom
         """
         if len(system) != len(self.numbers) or not np.array_equal(system.pbc, self.pbc):
             return None
@@ -61,7 +63,15 @@ class VerletList:
         if not self._near(fractional, cell, most):
             return None
         wraps = self._wraps(fractional)
-        positions = system.positions - wraps @ cell if wraps.any() else system.positions
+        return system.positions - wraps @ cell if wraps.any() else system.positions
+
+    def edges(self, positions: NDArray[np.float64], cell: NDArray[np.float64]) -> Edges:
+        """Pairs within the cutoff.
+
+        :param positions: result of `unwrapped`
+        :param cell: result of `periodic_cell`
+        :raises PetDriverError: if two atoms are closer than 0.1 angstrom
+        """
         vectors = positions[self.neighbor] - positions[self.centre] + self.shifts @ cell
         lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
         kept = np.flatnonzero(lengths < self.cutoff)
@@ -86,6 +96,18 @@ class VerletList:
         return np.where(self.pbc, np.rint(moved), 0.0)
 
 
+class Listed(NamedTuple):
+    """A structure and the list that is complete for it.
+
+    pairs: the list; positions: (n_atoms, 3), angstrom, as if no atom had been wrapped since it was
+    made; cell: (3, 3), angstrom, rows.
+    """
+
+    pairs: VerletList
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+
+
 class VerletCache:
     """The Verlet lists that were used last.
 
@@ -108,26 +130,33 @@ class VerletCache:
         if not len(system) or self.skin <= 0.0:
             self.searches += 1
             return find_edges(system, self.cutoff)
+        listed = self.listed(system)
+        return listed.pairs.edges(listed.positions, listed.cell)
+
+    def listed(self, system: System) -> Listed:
+        """A list that is complete for a structure, the one of before or a new one.
+
+        :param system: with at least one atom
+        :raises PetDriverError: see `find_edges`
+        """
         check_finite(system.positions, system.cell)
         cell = periodic_cell(system)
         inverse = np.asarray(np.linalg.inv(cell), dtype=np.float64)
         last = self._lists[-1] if self._lists else None
         for candidate in self._candidates(last):
-            edges = candidate.edges(system, cell, inverse)
-            if edges is not None:
+            positions = candidate.unwrapped(system, cell, inverse)
+            if positions is not None:
                 self._lists.remove(candidate)
                 break
         else:
             self.searches += 1
-            candidate = VerletList(system, self.cutoff, self.skin)
-            edges = candidate.edges(system, cell, inverse)
-            if edges is None:  # impossible: all numbers are finite
-                raise RuntimeError("a new Verlet list does not fit its own structure")
+            candidate = VerletList(system, self.cutoff, max(self.skin, 0.0))
+            positions = system.positions
             self._make_room(candidate)
         self._lists.append(candidate)
         if last is not None:
             last.follower = candidate
-        return edges
+        return Listed(candidate, positions, cell)
 
     def _candidates(self, last: VerletList | None) -> list[VerletList]:
         """Lists to try; first the one used after the last one before, as beads come in turn."""

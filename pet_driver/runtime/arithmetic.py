@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..errors import PetDriverError
+
 # Of cuBLAS, without which its products are not reproducible either; read when it is first used.
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
 
@@ -24,6 +26,21 @@ class Arithmetic:
 
     tf32: bool = False
     deterministic: bool = False
+
+    @classmethod
+    def chosen(cls, device: str, dtype: str, precision: str, deterministic: bool) -> Arithmetic:
+        """Settings for a device; reproducible results need none on a CPU.
+
+        :param device: its name; dtype: of the network; precision: "full" or "tf32"
+        :raises PetDriverError: if TF32 is asked for where there is none
+        """
+        tf32 = precision == "tf32"
+        if tf32 and (dtype != "float32" or device == "cpu"):
+            raise PetDriverError(
+                f"precision is tf32 with dtype {dtype} on device {device}; TF32 is for float32 on "
+                "a GPU, leave precision out"
+            )
+        return cls(tf32, deterministic and device != "cpu")
 
     @contextmanager
     def context(self) -> Iterator[None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import psutil
 import torch
 
@@ -84,3 +86,17 @@ def free_memory(device: torch.device) -> int:
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
     return psutil.virtual_memory().available
+
+
+def release_memory() -> None:
+    """Give back the memory of an evaluation that failed; not within `except`.
+
+    The traceback of its exception refers to the tensors of the evaluation. A backward pass that
+    failed has left tasks in the queue of this thread, which hold the tensors that it would have
+    read; the next backward pass drops them.
+    """
+    gc.collect()  # exceptions and the frames in their tracebacks refer to each other
+    with torch.enable_grad(), torch.autograd.set_multithreading_enabled(False):
+        x = torch.ones((), requires_grad=True)
+        torch.autograd.grad(2.0 * x, x)
+    torch.cuda.empty_cache()

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..evaluation.evaluation import EvaluationRequest, FrameSampler
+from ..evaluation.repulsion import Repulsion
 from ..evaluation.scopes import Evaluator
-from ..evaluation.zbl_energy import zbl_energy
 from ..graph import Graph
 from ..model import PET
 from .data import Frame
@@ -43,8 +43,9 @@ def predict(
         low_precision=low_precision,
     )
     found = Evaluator(network, hyper.scope).evaluate(graph, request)
-    if hyper.foreign.zbl_radii:
-        energies, gradient = zbl_energy(hyper, graph)
+    repulsion = Repulsion.of(hyper, graph.vectors.device)
+    if repulsion is not None:
+        energies, gradient = repulsion.energies(graph)
         found = dataclasses.replace(
             found,
             energies=found.energies.to(torch.float64) + energies / unit,

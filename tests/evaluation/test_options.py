@@ -23,6 +23,8 @@ WORDS = {
     "dtype": ("float64", "float64"),
     "precision": ("tf32", "tf32"),
     "deterministic": ("yes", True),
+    "resident": ("no", False),
+    "cuda_graph": ("no", False),
     "chunk": ("100", 100),
     "memory_share": ("0.25", 0.25),
     "skin": ("1e-1", 0.1),

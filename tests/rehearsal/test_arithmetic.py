@@ -12,16 +12,23 @@ from pet_driver.evaluation.potential import Potential
 
 
 class Watching(PretendedGpu):
-    """Notes the settings of torch under which kernels were launched."""
+    """Notes the settings of torch under which kernels were launched.
+
+    settings: of matrix products, TF32 and deterministic; sums: of additions to rows by index,
+    deterministic
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.settings: set[tuple[bool, bool]] = set()
+        self.sums: set[bool] = set()
 
     def run(self, func, args, kwargs):
         tf32 = torch.backends.cuda.matmul.allow_tf32
         if "mm" in func._schema.name:
             self.settings.add((tf32, torch.are_deterministic_algorithms_enabled()))
+        if "index_add" in func._schema.name:
+            self.sums.add(torch.are_deterministic_algorithms_enabled())
         return super().run(func, args, kwargs)
 
 
@@ -44,6 +51,24 @@ def test_settings(checkpoint, molecule, options, expected):
         assert not torch.backends.cuda.matmul.allow_tf32
         assert not torch.are_deterministic_algorithms_enabled()
     np.testing.assert_allclose(found.forces, plain.forces, atol=1e-4)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize(
+    "evaluate",
+    [
+        lambda potential, atoms: potential.compute(atoms),
+        lambda potential, atoms: potential.symmetrization_forces([atoms]),
+    ],
+    ids=["compute", "symmetrization forces"],
+)
+def test_forces_are_assembled_under_the_settings(checkpoint, molecule, evaluate, deterministic):
+    with Watching() as gpu:
+        potential = Potential(checkpoint, device="cuda", deterministic=deterministic)
+        gpu.sums.clear()
+        evaluate(potential, molecule)
+        assert gpu.sums == {deterministic}
+        assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.parametrize("options", [{"device": "cpu"}, {"device": "cuda", "dtype": "float64"}])

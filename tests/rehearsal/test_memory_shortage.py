@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 
 import numpy as np
 import pytest
@@ -32,16 +33,18 @@ def test_little_free_memory_does_not_make_many_launches(small_box, checkpoint):
 
 
 @pytest.mark.filterwarnings("ignore:out of memory")
-def test_shortage(small_box, checkpoint, monkeypatch):
+@pytest.mark.parametrize("launches", [100, 220, 300], ids=["forward", "backward", "its end"])
+def test_shortage(launches, small_box, checkpoint, monkeypatch):
     """The chunk is halved after the tensors of the failed evaluation are gone; later it grows."""
     expected = Potential(checkpoint, dtype="float64", scope="none").compute(small_box)
     with PretendedGpu() as gpu:
-        potential = Potential(checkpoint, dtype="float64", device="cuda", scope="none")
+        options = {"dtype": "float64", "device": "cuda", "scope": "none"}
+        potential = Potential(checkpoint, resident=False, **options)
         potential.compute(small_box)
         gc.collect()
         before, at_release = _tensors(), []
         monkeypatch.setattr(torch.cuda, "empty_cache", lambda: at_release.append(_tensors()))
-        gpu.short_at = {gpu.launches + 200}
+        gpu.short_at = {gpu.launches + launches}
         found = potential.compute(small_box)
         # Of the evaluation only what it is given is still there: the graph.
         assert len(at_release) == 1
@@ -51,6 +54,22 @@ def test_shortage(small_box, checkpoint, monkeypatch):
             potential.compute(small_box)
         assert potential.chunking.chunk is None
     np.testing.assert_allclose(found.forces, expected.forces, atol=1e-11)
+
+
+def test_shortage_with_fixed_sizes(small_box, checkpoint):
+    """The evaluation goes on in parts, in this step and in later ones, and says so once."""
+    expected = Potential(checkpoint, dtype="float64", scope="none").compute(small_box)
+    with PretendedGpu() as gpu:
+        potential = Potential(checkpoint, dtype="float64", device="cuda", scope="none")
+        potential.compute(small_box)
+        gpu.short_at = {gpu.launches + 200}
+        with pytest.warns(UserWarning, match="out of memory on cuda: going on without tables"):
+            found = potential.compute(small_box)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            again = potential.compute(small_box)
+    for x in (found, again):
+        np.testing.assert_allclose(x.forces, expected.forces, atol=1e-11)
 
 
 def _tensors() -> int:

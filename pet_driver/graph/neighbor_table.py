@@ -1,0 +1,61 @@
+"""Some of the edges of a list laid out as a table that has room for a given number of neighbors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..runtime.table_sizes import TableSizes
+
+
+@dataclass(frozen=True)
+class ListedEdges:
+    """Edges of which some are laid out, on the device.
+
+    centre: (n_edges,), ascending; first: (n_atoms,), index of the first edge of each centre,
+    anything for a centre without edges; reverse: (n_edges,), index of the reversed edge of each.
+    """
+
+    centre: Tensor
+    first: Tensor
+    reverse: Tensor
+
+
+@dataclass(frozen=True)
+class NeighborTable:
+    """Where the edges of a table stand in the list from which it was laid out.
+
+    Everything here is one number for each slot of the table, (n_atoms * n_neighbors,): source, the
+    index of its edge in the list, anything where the slot is not valid; valid; reverse: the slot of
+    the reversed edge, or the slot itself where it is not valid. n_neighbors: width of the table.
+    """
+
+    n_neighbors: int
+    source: Tensor
+    valid: Tensor
+    reverse: Tensor
+
+    @classmethod
+    def of(cls, edges: ListedEdges, keep: Tensor, sizes: TableSizes, name: str) -> NeighborTable:
+        """Lay out the edges that are kept, in the order of the list, without a wait of the host.
+
+        :param keep: (n_edges,), bool; the same for an edge and its reversed edge
+        :param sizes: from which the table gets its width, under this name
+        """
+        n_atoms, device = len(edges.first), keep.device
+        count = torch.cumsum(keep, 0) - keep.to(torch.int64)  # kept edges before each edge
+        column = count - count.index_select(0, edges.first).index_select(0, edges.centre)
+        width = max(sizes.of(name, torch.where(keep, column + 1, 0)), 1)
+        size = n_atoms * width
+        slot = torch.where(keep & (column < width), edges.centre * width + column, size)
+        # One more slot receives all that is left out.
+        source = torch.zeros(size + 1, dtype=torch.int64, device=device)
+        source = source.scatter(0, slot, torch.arange(len(slot), device=device))[:size]
+        valid = torch.zeros(size + 1, dtype=torch.bool, device=device)
+        valid = valid.scatter(0, slot, keep)[:size]
+        reverse = slot.index_select(0, edges.reverse.index_select(0, source))
+        itself = torch.arange(size, device=device)
+        valid = valid & (reverse < size)  # by rounding, a length may differ at the two ends
+        return cls(width, source, valid, torch.where(valid, reverse, itself))

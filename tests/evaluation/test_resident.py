@@ -1,0 +1,177 @@
+"""Evaluations with lists on the device and tables of fixed sizes: the numbers of all others.
+
+They are for GPUs; here they run on the CPU, where they give the same.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.build import molecule as build_molecule
+
+from helpers import CONTRAST, FOREIGN, FOREIGN_PAPER, MODERN, PAPER
+from pet_driver import PetDriverError
+from pet_driver.evaluation import resident
+from pet_driver.evaluation.potential import Potential
+from pet_driver.evaluation.resident import ResidentEvaluation
+from pet_driver.files.checkpoint import random_checkpoint
+from pet_driver.graph import as_systems
+
+
+def plenty():
+    """Bytes of memory."""
+    return 10**12
+
+
+def resident_of(potential):
+    return ResidentEvaluation(
+        potential._evaluator, potential.model.rescaling, potential._graphs, records=False
+    )
+
+
+def compared(potential, found, structures):
+    """Check a prediction of several structures against that of the potential."""
+    assert found is not None
+    parts = found.split([len(atoms) for atoms in structures])
+    for part, expected in zip(parts, potential.compute(structures), strict=True):
+        for name in ("energies", "forces", "virials"):
+            scale = np.abs(getattr(expected, name)).max()
+            difference = np.abs(getattr(part, name) - getattr(expected, name)).max()
+            assert difference <= 1e-12 * scale, name
+        for name, values in {**expected.vectors, **expected.tensors}.items():
+            part_values = {**part.vectors, **part.tensors}[name]
+            np.testing.assert_allclose(part_values, values, atol=1e-11 * np.abs(values).max())
+
+
+def shaken(atoms, seed, size=0.02):
+    moved = atoms.copy()
+    moved.positions += np.random.default_rng(seed).uniform(-size, size, moved.positions.shape)
+    return moved
+
+
+@pytest.fixture(scope="module")
+def counted(water_box):
+    """A potential, its evaluation with fixed sizes, and how often sizes were measured."""
+    potential = Potential(random_checkpoint(MODERN), dtype="float64")
+    evaluation = resident_of(potential)
+    counts = []
+    take_up = evaluation._take_up
+    evaluation._take_up = lambda *given: (counts.append(1), take_up(*given))
+    evaluation.compute(as_systems([water_box]), plenty)
+    return potential, evaluation, counts
+
+
+@pytest.mark.parametrize("scope", ["layer", "none"])
+@pytest.mark.parametrize(
+    "hyper",
+    [MODERN, CONTRAST, PAPER, FOREIGN, FOREIGN_PAPER],
+    ids=["modern", "contrast", "paper", "foreign", "foreign paper"],
+)
+@pytest.mark.filterwarnings("ignore:.*was trained with scope")
+def test_the_same_numbers(hyper, scope, molecule):
+    potential = Potential(random_checkpoint(hyper), dtype="float64", scope=scope)
+    evaluation = resident_of(potential)
+    ethanol = build_molecule("CH3CH2OH")
+    for seed in range(4):
+        structures = [shaken(ethanol, seed), shaken(molecule, seed)]
+        found = evaluation.compute(as_systems(structures), plenty)
+        compared(potential, found, structures)
+    (kept,) = evaluation._kept.values()
+    assert kept.steps > 0
+
+
+def test_covariant_outputs():
+    hyper = replace(MODERN, properties=(("dipole", 1), ("quadrupole", 2)))
+    potential = Potential(random_checkpoint(hyper), dtype="float64", extra_rotations=2)
+    evaluation = resident_of(potential)
+    for seed in range(3):
+        structures = [shaken(build_molecule("CH3CH2OH"), seed)]
+        compared(potential, evaluation.compute(as_systems(structures), plenty), structures)
+
+
+def test_steps_of_dynamics(counted, water_box):
+    """Atoms move, are wrapped, lists are made anew and the cell changes: sizes stay."""
+    potential, evaluation, counts = counted
+    before = len(counts)
+    atoms = water_box.copy()
+    for step in range(12):
+        atoms = shaken(atoms, step, 0.07)
+        if step == 3:
+            atoms.wrap()
+        if step == 4:
+            atoms.set_cell(atoms.cell.array * 1.01, scale_atoms=True)
+        compared(potential, evaluation.compute(as_systems([atoms]), plenty), [atoms])
+    assert potential._graphs.lists.searches > 1
+    assert len(counts) - before < 6
+
+
+def test_tables_that_are_too_small_are_noticed(counted, water_box):
+    """Wherever one size is too small, the evaluation is done again with measured sizes."""
+    potential, evaluation, counts = counted
+    evaluation.compute(as_systems([water_box]), plenty)
+    (kept,) = evaluation._kept.values()
+    sizes = dict(kept.sizes)
+    for name, size in sizes.items():
+        if not size:
+            continue
+        kept.sizes = {**sizes, name: 1 if name != "frames" else len(water_box)}
+        before = len(counts)
+        found = evaluation.compute(as_systems([water_box]), plenty)
+        compared(potential, found, [water_box])
+        assert len(counts) == before + 1, name
+        assert kept.sizes[name] > 1
+
+
+def test_frames_of_atoms_on_a_line_are_not_planned(molecule):
+    """Where axial frames are needed, sizes are measured in every step."""
+    potential = Potential(random_checkpoint(MODERN), dtype="float64")
+    evaluation = resident_of(potential)
+    for _ in range(3):
+        structures = [build_molecule("CO2"), molecule]
+        compared(potential, evaluation.compute(as_systems(structures), plenty), structures)
+    (kept,) = evaluation._kept.values()
+    assert kept.sizes is None
+    # An atom that leaves for the line in the middle of a run.
+    bent = Atoms("OCO", [[-1.16, 0, 0], [0, 0.5, 0], [1.17, 0, 0]])
+    for offset in (0.5, 0.5, 0.0, 0.5):
+        bent.positions[1, 1] = offset
+        compared(potential, evaluation.compute(as_systems([bent]), plenty), [bent])
+
+
+def test_atoms_without_neighbors():
+    potential = Potential(random_checkpoint(MODERN), dtype="float64", scope="none")
+    evaluation = resident_of(potential)
+    for _ in range(3):
+        structures = [Atoms("O"), Atoms("OH", [[0, 0, 0], [0, 0, 9.0]])]
+        compared(potential, evaluation.compute(as_systems(structures), plenty), structures)
+
+
+def test_what_does_not_fit_is_left_to_others(water_box):
+    potential = Potential(random_checkpoint(MODERN), dtype="float64")
+    evaluation = resident_of(potential)
+    assert evaluation.compute(as_systems([water_box]), lambda: 1000) is None
+
+
+def test_few_sets_of_atoms_are_kept():
+    potential = Potential(random_checkpoint(MODERN), dtype="float64")
+    evaluation = resident_of(potential)
+    for count in range(1, 9):
+        atoms = bulk("C", cubic=True).repeat((count, 1, 1))
+        assert evaluation.compute(as_systems([atoms]), plenty) is not None
+    assert len(evaluation._kept) == resident._MOST_KEPT
+
+
+def test_atoms_that_coincide(molecule):
+    """They are noticed before and after sizes are fixed; the other way says which."""
+    potential = Potential(random_checkpoint(MODERN), dtype="float64")
+    evaluation = resident_of(potential)
+    wrong = molecule.copy()
+    wrong.positions[1] = wrong.positions[0] + [0.02, 0.0, 0.0]
+    assert evaluation.compute(as_systems([wrong]), plenty) is None
+    for _ in range(2):
+        compared(potential, evaluation.compute(as_systems([molecule]), plenty), [molecule])
+    assert evaluation.compute(as_systems([wrong]), plenty) is None
+    with pytest.raises(PetDriverError, match="angstrom apart"):
+        potential.compute(wrong)
