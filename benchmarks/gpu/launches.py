@@ -8,7 +8,12 @@ from typing import Any
 import torch
 from settings import Settings
 
-_LAUNCHES = ("cudaLaunchKernel", "cuLaunchKernel", "cudaLaunchCooperativeKernel")
+_LAUNCHES = (
+    "cudaLaunchKernel",
+    "cuLaunchKernel",
+    "cudaLaunchCooperativeKernel",
+    "cudaGraphLaunch",
+)
 _WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
 
 
@@ -40,6 +45,7 @@ def _profiled(settings: Settings, work: Callable[[], object]) -> dict[str, Any]:
         "waits": max(count(_WAITS) - 1, 0),
         "uploads": copies("HtoD"),
         "downloads": copies("DtoH"),
+        "kernels": sum(event.count for event in on_device if not event.key.startswith("Mem")),
         "busy ms": 1e-3 * sum(event.self_device_time_total for event in on_device),
     }
 

@@ -14,15 +14,21 @@ from pet_driver.runtime.stopwatch import Stopwatch
 
 # Where each part is done. What is not found is recorded as such, and its time is among the rest.
 PARTS: dict[str, tuple[str, ...]] = {
-    "lists": ("pet_driver.graph.verlet_cache:VerletCache.edges",),
-    "upload": ("pet_driver.graph.structure_graphs:graph_of_edges",),
+    "lists": ("pet_driver.graph.verlet_cache:VerletCache.listed",),
+    "upload": (
+        "pet_driver.graph.structure_graphs:graph_of_edges",
+        "pet_driver.evaluation.resident_steps:ResidentSteps._upload",
+    ),
     "cutoffs": ("pet_driver.evaluation.scopes:truncate",),
     "frames": ("pet_driver.evaluation.scopes:Evaluator._frames",),
     "network": ("pet_driver.model.pet:PET.forward",),
     "backward": ("pet_driver.evaluation.scopes:_gradients",),
+    # All of the device's work, where kernels are recorded; else its parts.
+    "recorded": ("pet_driver.runtime.recorded_kernels:RecordedKernels.__call__",),
     "download": (
         "pet_driver.evaluation.potential:forces_and_virials",
         "pet_driver.evaluation.prediction:Prediction.of",
+        "pet_driver.evaluation.prediction:Prediction.unpacked",
     ),
 }
 

@@ -24,6 +24,7 @@ from ..graph import (
     as_systems,
     forces_and_virials,
 )
+from ..parallel import ExchangeDomain
 from ..runtime.arithmetic import Arithmetic
 from ..runtime.devices import choose_device
 from .chunking import Chunking, batches_for
@@ -33,7 +34,8 @@ from .evaluation import EvaluationRequest
 from .loaded_model import LoadedModel
 from .options import EvaluationOptions
 from .prediction import Prediction
-from .resident import ResidentEvaluation, may_be_resident
+from .resident import ResidentEvaluation
+from .resident_steps import StepRecipe
 from .scope_advice import warn_about_scope
 from .scopes import Evaluator
 
@@ -93,22 +95,19 @@ class Potential(DescribedModel):
         lists = VerletCache(self.neighbor_cutoff, options.skin)
         self._graphs = StructureGraphs(self.species, lists, self._charge_and_spin, self.device)
         constants = None if options.frames is None else NAMED_CONSTANTS[options.frames]
-        self._arithmetic = Arithmetic.chosen(
-            options.device, options.dtype, options.precision, options.deterministic
-        )
+        chosen = (options.device, options.dtype, options.precision, options.deterministic)
         self._evaluator = Evaluator(
             self.model.network,
             self.scope,
             constants,
             options.extra_rotations,
             options.parity,
-            self._arithmetic,
+            Arithmetic.chosen(*chosen),
         )
-        self._resident = None
-        if self.device.type == "cuda" and may_be_resident(options, self.scope):
-            self._resident = ResidentEvaluation(
-                self._evaluator, self.model.rescaling, self._graphs, options.cuda_graph
-            )
+        recipe = StepRecipe(self._evaluator, self.model.rescaling, options.cuda_graph)
+        self._resident = ResidentEvaluation.chosen(
+            options, recipe, self._graphs, self.chunking.allowed
+        )
         if isinstance(model, Checkpoint):
             warn_about_scope(self.name, self.hyper, self.scope)
 
@@ -137,7 +136,7 @@ class Potential(DescribedModel):
                 raise PetDriverError(f"structure {index} has no atoms; give at least one")
         found: list[Prediction] = []
         for group in batches_for(self.device, systems):
-            found += self._of_group(group)
+            found += self._computed(group)
         return found
 
     def evaluate(self, graph: Graph) -> Prediction:
@@ -157,6 +156,17 @@ class Potential(DescribedModel):
         return dataclasses.replace(
             prediction, virial=totals[:9].reshape(3, 3), energy=float(totals[9])
         )
+
+    def evaluate_share(self, domain: Domain) -> Prediction:
+        """Evaluate one rank's share of a structure, at the positions that it has followed.
+
+        Collective; results and errors as of `evaluate`.
+        """
+        if self._resident is not None and isinstance(domain, ExchangeDomain):
+            found = self._resident.compute_share(domain)
+            if found is not None:
+                return found
+        return self.evaluate(domain.graph())
 
     def graph(self, structures: Sequence[Atoms | System]) -> Graph:
         """Make the graph of whole structures, one after another.
@@ -230,7 +240,7 @@ class Potential(DescribedModel):
             through = evaluation.symmetrization
             if through is None:
                 through = torch.zeros_like(evaluation.gradient)
-            with self._arithmetic.context():
+            with self._evaluator.arithmetic.context():
                 forces, _ = forces_and_virials(graph, through * self.model.rescaling.energy_scale)
             found += np.split(forces.cpu().numpy(), np.cumsum(graph.sizes)[:-1])
         return found
@@ -248,7 +258,7 @@ class Potential(DescribedModel):
         graph = self.graph(structures)
         features = self._evaluator.features(graph, self.chunking.allowed())
         totals = features.new_zeros(len(graph.sizes), features.shape[1])
-        with self._arithmetic.context():
+        with self._evaluator.arithmetic.context():
             totals.index_add_(0, graph.structure, features)
         deviation: NDArray[np.float64] = (
             torch.linalg.vector_norm(totals @ factor.T, dim=1).cpu().numpy()
@@ -260,21 +270,17 @@ class Potential(DescribedModel):
         listed = [structures] if isinstance(structures, Atoms) else structures
         return self._evaluator.frames(self.graph(listed))
 
-    def _of_group(self, systems: list[System]) -> list[Prediction]:
+    def _computed(self, systems: list[System]) -> list[Prediction]:
         """Predictions of structures that are evaluated together."""
-        if self._resident is not None:
-            found = self._resident.compute(systems, self.chunking.allowed)
-            if found is not None:
-                parts = found.split([len(system) for system in systems])
-                for part in parts:
-                    part.check()
-                return parts
+        found = None if self._resident is None else self._resident.compute(systems)
+        if found is not None:
+            return found
         graph = self.graph(systems)
         return self.evaluate(graph).split(graph.sizes)
 
     def _attempt(self, graph: Graph) -> Prediction:
         """Evaluate a graph once; energy and virial are sums over this process's own atoms."""
-        with graph.collective.evaluation(), self._arithmetic.context():
+        with graph.collective.evaluation(), self._evaluator.arithmetic.context():
             filled = self._charge_and_spin.filled(graph)
             request = EvaluationRequest(
                 self.chunking.allowed(), self.chunking.chunk, not self.options.direct

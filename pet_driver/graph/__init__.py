@@ -3,17 +3,21 @@
 from .assembly import forces_and_virials, symmetrized
 from .charge_spin import ChargeAndSpin
 from .collective import Collective, SingleProcess
+from .edge_buffers import NEIGHBORS, EdgeBuffers
 from .edge_exchange import (
     BothEndsExchange,
     EdgeExchange,
     LocalExchange,
     ReverseEdgeExchange,
+    TableExchange,
     Truncation,
+    with_zero_row,
 )
 from .graph import Graph, graph_of_edges
 from .neighbor_list import Edges, check_distances, check_structure, find_edges
+from .neighbor_table import NeighborTable
 from .padded import PaddedNeighbors, inverse_index
-from .resident_list import NEIGHBORS, ResidentList
+from .resident_list import ResidentGraphs, ResidentList
 from .structure_graphs import StructureGraphs, as_systems
 from .system import CHARGE_AND_SPIN_KEYS, System, check_finite, species_indices
 from .truncation import SEEN, truncate
@@ -26,17 +30,21 @@ __all__ = [
     "BothEndsExchange",
     "ChargeAndSpin",
     "Collective",
+    "EdgeBuffers",
     "EdgeExchange",
     "Edges",
     "Graph",
     "Listed",
     "LocalExchange",
+    "NeighborTable",
     "PaddedNeighbors",
+    "ResidentGraphs",
     "ResidentList",
     "ReverseEdgeExchange",
     "SingleProcess",
     "StructureGraphs",
     "System",
+    "TableExchange",
     "Truncation",
     "VerletCache",
     "as_systems",
@@ -50,4 +58,5 @@ __all__ = [
     "species_indices",
     "symmetrized",
     "truncate",
+    "with_zero_row",
 ]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..model import LayerMap, MessageExchange
+from .neighbor_table import NeighborTable
 from .padded import PaddedNeighbors, inverse_index
 
 
@@ -90,7 +91,8 @@ class ReverseEdgeExchange(EdgeExchange):
 
     def at_neighbors(self, padded: PaddedNeighbors, values: Tensor) -> Tensor:
         """Values of the neighbors, which are the centres of the reversed edges."""
-        return self.exchanged(values[padded.centre][:, None]).squeeze(-1)
+        of_centres = values.index_select(0, padded.centre)
+        return self.exchanged(of_centres[:, None]).squeeze(-1)
 
     def truncated(self, keep: Tensor) -> Truncation:
         """Leave out edges that lie beyond the cutoff at both of their ends."""
@@ -121,6 +123,34 @@ class LocalExchange(ReverseEdgeExchange):
         """Leave out edges that lie beyond the cutoff at both of their ends."""
         part = super().truncated(keep)
         return Truncation(LocalExchange(part.exchange.local_reverse()), part.edges)
+
+
+class TableExchange(ReverseEdgeExchange):
+    """Exchange of a table whose slots are all listed as edges, all in one process.
+
+    :param reverse: (n_slots,), slot of the reversed edge of each edge, n_slots: none, so that the
+        value is zero
+    """
+
+    def __init__(self, reverse: Tensor) -> None:
+        self.reverse = reverse
+
+    def reversed_values(self, edges: Tensor) -> Tensor:
+        """Values (n_slots, k) of the reversed edges, from those of the edges (n_slots, k)."""
+        return with_zero_row(edges).index_select(0, self.reverse)
+
+    def local_reverse(self) -> Tensor:
+        """Slot of the reversed edge of each edge, (n_slots,); n_slots for none."""
+        return self.reverse
+
+    def narrowed(self, table: NeighborTable) -> TableExchange:
+        """Exchange of another table, laid out from this one."""
+        return TableExchange(table.reverse)
+
+
+def with_zero_row(rows: Tensor) -> Tensor:
+    """Rows (n, k) and one more of zeros, which an index of n stands for."""
+    return torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
 
 
 class BothEndsExchange(EdgeExchange):

@@ -15,7 +15,8 @@ class ListedEdges:
     """Edges of which some are laid out, on the device.
 
     centre: (n_edges,), ascending; first: (n_atoms,), index of the first edge of each centre,
-    anything for a centre without edges; reverse: (n_edges,), index of the reversed edge of each.
+    anything for a centre without edges; reverse: (n_edges,), index of the reversed edge of each,
+    n_edges where another rank holds it.
     """
 
     centre: Tensor
@@ -27,12 +28,15 @@ class ListedEdges:
 class NeighborTable:
     """Where the edges of a table stand in the list from which it was laid out.
 
-    Everything here is one number for each slot of the table, (n_atoms * n_neighbors,): source, the
+    One number for each slot of the table, (n_slots,), n_slots = n_atoms n_neighbors: source, the
     index of its edge in the list, anything where the slot is not valid; valid; reverse: the slot of
-    the reversed edge, or the slot itself where it is not valid. n_neighbors: width of the table.
+    the reversed edge, n_slots where another rank holds it or the slot is not valid. n_neighbors:
+    width of the table; slots: (n_edges,), slot of each edge of the list, n_slots for those left
+    out.
     """
 
     n_neighbors: int
+    slots: Tensor
     source: Tensor
     valid: Tensor
     reverse: Tensor
@@ -55,7 +59,13 @@ class NeighborTable:
         source = source.scatter(0, slot, torch.arange(len(slot), device=device))[:size]
         valid = torch.zeros(size + 1, dtype=torch.bool, device=device)
         valid = valid.scatter(0, slot, keep)[:size]
-        reverse = slot.index_select(0, edges.reverse.index_select(0, source))
-        itself = torch.arange(size, device=device)
-        valid = valid & (reverse < size)  # by rounding, a length may differ at the two ends
-        return cls(width, source, valid, torch.where(valid, reverse, itself))
+        there = edges.reverse.index_select(0, source)
+        elsewhere = there >= len(slot)
+        reverse = slot.index_select(0, there.masked_fill(elsewhere, 0))
+        # By rounding, a length may differ at the two ends of an edge.
+        valid = valid & (elsewhere | (reverse < size))
+        return cls(width, slot, source, valid, reverse.masked_fill(elsewhere | ~valid, size))
+
+    def laid_out(self, values: Tensor) -> Tensor:
+        """Values of the slots, (n_slots, k), from those of the edges, (n_edges, k); else zero."""
+        return torch.where(self.valid[:, None], values.index_select(0, self.source), 0.0)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..frames import in_parts
 from ..model import Hyperparameters, adaptive_cutoffs
 from ..runtime.table_sizes import MeasuredSizes, TableSizes
-from .edge_exchange import LocalExchange
+from .edge_exchange import TableExchange
 from .graph import Graph
 from .neighbor_table import ListedEdges, NeighborTable
 
@@ -64,9 +64,11 @@ def truncate(
 def _narrowed(graph: Graph, seen: Tensor, cutoffs: Tensor | None, sizes: TableSizes) -> Graph:
     """Graph of some edges of one whose slots are all listed as edges, and so are its own."""
     padded, exchange = graph.padded, graph.exchange
+    if not isinstance(exchange, TableExchange):
+        raise TypeError(f"a {type(exchange).__name__} cannot be narrowed")
     n_atoms, width = padded.n_centres, padded.n_neighbors
     first = torch.arange(n_atoms, device=seen.device) * width
-    listed = ListedEdges(padded.centre, first, exchange.local_reverse())
+    listed = ListedEdges(padded.centre, first, exchange.reverse)
     table = NeighborTable.of(listed, seen & padded.valid.view(-1), sizes, SEEN)
     shape = (n_atoms, table.n_neighbors)
     valid = table.valid.view(shape)
@@ -78,13 +80,12 @@ def _narrowed(graph: Graph, seen: Tensor, cutoffs: Tensor | None, sizes: TableSi
         neighbor_species=torch.where(valid, of_neighbor, 0),
         valid=valid,
     )
-    vectors = graph.vectors.index_select(0, table.source)
     return dataclasses.replace(
         graph,
         padded=narrowed,
-        vectors=torch.where(table.valid[:, None], vectors, 0.0),
+        vectors=table.laid_out(graph.vectors),
         edge_centre=narrowed.centre,
-        exchange=LocalExchange(table.reverse),
+        exchange=exchange.narrowed(table),
         cutoffs=None if cutoffs is None else cutoffs.index_select(0, table.source),
         listed=None,
     )

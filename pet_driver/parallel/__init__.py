@@ -7,6 +7,7 @@ from .node import NodePlace
 from .pair_domain import PairDomain
 from .rank_group import RankGroup
 from .receptive_halo import ReceptiveHalo, receptive_graph
+from .resident_domain import ResidentDomain
 from .wide_domain import WideDomain
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "PairDomain",
     "RankGroup",
     "ReceptiveHalo",
+    "ResidentDomain",
     "WideDomain",
     "agree",
     "receptive_graph",

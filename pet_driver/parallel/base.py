@@ -48,6 +48,7 @@ class Domain(RankGroup, ABC):
         self._ids = np.zeros(0, dtype=np.int64)
         self._species = np.zeros(0, dtype=np.int64)
         self._reference = np.zeros((0, 3))
+        self._positions = np.zeros((0, 3))
         self._usable_skin = -1.0
 
     def update(
@@ -59,12 +60,34 @@ class Domain(RankGroup, ABC):
     ) -> Graph:
         """Make the graph of new positions; list and pair the edges anew where needed. Collective.
 
+        Parameters and errors as of `follow`.
+        """
+        self.follow(ids, species, positions, n_local)
+        return self.graph()
+
+    def graph(self) -> Graph:
+        """Make the graph of the positions that were followed last. Collective.
+
+        :raises PetDriverError: on every rank, if two atoms coincide
+        """
+        with self.watch.measure("neighbor lists"), self.agreement():
+            return self._graph(self._positions)
+
+    def follow(
+        self,
+        ids: NDArray[np.int64],
+        species: NDArray[np.int64],
+        positions: NDArray[np.float64],
+        n_local: int,
+    ) -> None:
+        """Take up new positions; list and pair the edges anew where needed. Collective.
+
         :param ids: (n_local + n_ghosts,), id of each atom, the same for all its images
         :param species: (n_local + n_ghosts,), species index of each atom
         :param positions: (n_local + n_ghosts, 3), angstrom, ghosts after the local atoms
         :param n_local: number of atoms that this rank owns
-        :raises PetDriverError: on every rank, if a position is not finite, two atoms coincide, an
-            id occurs twice, or the ghosts do not reach far enough
+        :raises PetDriverError: on every rank, if a position is not finite, an id occurs twice, or
+            the ghosts do not reach far enough
         """
         with self.watch.measure("neighbor lists"):
             if self._is_stale_anywhere(ids, species, positions, n_local):
@@ -76,8 +99,7 @@ class Domain(RankGroup, ABC):
                 self._reference = positions.copy()
                 self._usable_skin = -1.0  # if the next line fails, nothing listed before is used
                 self._usable_skin = self._rebuild(positions)
-            with self.agreement():
-                return self._graph(positions)
+            self._positions = positions
 
     @property
     def local_ids(self) -> NDArray[np.int64]:

@@ -16,26 +16,26 @@ from pet_driver import PetDriverError
 from pet_driver.evaluation import resident
 from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.resident import ResidentEvaluation
+from pet_driver.evaluation.resident_steps import StepRecipe
 from pet_driver.files.checkpoint import random_checkpoint
 from pet_driver.graph import as_systems
 
 
-def plenty():
-    """Bytes of memory."""
-    return 10**12
+def resident_of(potential, memory=10**12):
+    recipe = StepRecipe(potential._evaluator, potential.model.rescaling, records=False)
+    return ResidentEvaluation(recipe, potential._graphs, lambda: memory)
 
 
-def resident_of(potential):
-    return ResidentEvaluation(
-        potential._evaluator, potential.model.rescaling, potential._graphs, records=False
-    )
+def steps_of(evaluation):
+    """Steps of the only set of atoms that was evaluated."""
+    ((_, steps),) = evaluation._kept.values()
+    return steps
 
 
 def compared(potential, found, structures):
     """Check a prediction of several structures against that of the potential."""
     assert found is not None
-    parts = found.split([len(atoms) for atoms in structures])
-    for part, expected in zip(parts, potential.compute(structures), strict=True):
+    for part, expected in zip(found, potential.compute(structures), strict=True):
         for name in ("energies", "forces", "virials"):
             scale = np.abs(getattr(expected, name)).max()
             difference = np.abs(getattr(part, name) - getattr(expected, name)).max()
@@ -57,9 +57,10 @@ def counted(water_box):
     potential = Potential(random_checkpoint(MODERN), dtype="float64")
     evaluation = resident_of(potential)
     counts = []
-    take_up = evaluation._take_up
-    evaluation._take_up = lambda *given: (counts.append(1), take_up(*given))
-    evaluation.compute(as_systems([water_box]), plenty)
+    evaluation.compute(as_systems([water_box]))
+    steps = steps_of(evaluation)
+    take_up = steps._take_up
+    steps._take_up = lambda *given: (counts.append(1), take_up(*given))
     return potential, evaluation, counts
 
 
@@ -76,9 +77,9 @@ def test_the_same_numbers(hyper, scope, molecule):
     ethanol = build_molecule("CH3CH2OH")
     for seed in range(4):
         structures = [shaken(ethanol, seed), shaken(molecule, seed)]
-        found = evaluation.compute(as_systems(structures), plenty)
+        found = evaluation.compute(as_systems(structures))
         compared(potential, found, structures)
-    (kept,) = evaluation._kept.values()
+    kept = steps_of(evaluation)
     assert kept.steps > 0
 
 
@@ -88,7 +89,7 @@ def test_covariant_outputs():
     evaluation = resident_of(potential)
     for seed in range(3):
         structures = [shaken(build_molecule("CH3CH2OH"), seed)]
-        compared(potential, evaluation.compute(as_systems(structures), plenty), structures)
+        compared(potential, evaluation.compute(as_systems(structures)), structures)
 
 
 def test_steps_of_dynamics(counted, water_box):
@@ -102,7 +103,7 @@ def test_steps_of_dynamics(counted, water_box):
             atoms.wrap()
         if step == 4:
             atoms.set_cell(atoms.cell.array * 1.01, scale_atoms=True)
-        compared(potential, evaluation.compute(as_systems([atoms]), plenty), [atoms])
+        compared(potential, evaluation.compute(as_systems([atoms])), [atoms])
     assert potential._graphs.lists.searches > 1
     assert len(counts) - before < 6
 
@@ -110,15 +111,15 @@ def test_steps_of_dynamics(counted, water_box):
 def test_tables_that_are_too_small_are_noticed(counted, water_box):
     """Wherever one size is too small, the evaluation is done again with measured sizes."""
     potential, evaluation, counts = counted
-    evaluation.compute(as_systems([water_box]), plenty)
-    (kept,) = evaluation._kept.values()
+    evaluation.compute(as_systems([water_box]))
+    kept = steps_of(evaluation)
     sizes = dict(kept.sizes)
     for name, size in sizes.items():
         if not size:
             continue
         kept.sizes = {**sizes, name: 1 if name != "frames" else len(water_box)}
         before = len(counts)
-        found = evaluation.compute(as_systems([water_box]), plenty)
+        found = evaluation.compute(as_systems([water_box]))
         compared(potential, found, [water_box])
         assert len(counts) == before + 1, name
         assert kept.sizes[name] > 1
@@ -130,14 +131,14 @@ def test_frames_of_atoms_on_a_line_are_not_planned(molecule):
     evaluation = resident_of(potential)
     for _ in range(3):
         structures = [build_molecule("CO2"), molecule]
-        compared(potential, evaluation.compute(as_systems(structures), plenty), structures)
-    (kept,) = evaluation._kept.values()
+        compared(potential, evaluation.compute(as_systems(structures)), structures)
+    kept = steps_of(evaluation)
     assert kept.sizes is None
     # An atom that leaves for the line in the middle of a run.
     bent = Atoms("OCO", [[-1.16, 0, 0], [0, 0.5, 0], [1.17, 0, 0]])
     for offset in (0.5, 0.5, 0.0, 0.5):
         bent.positions[1, 1] = offset
-        compared(potential, evaluation.compute(as_systems([bent]), plenty), [bent])
+        compared(potential, evaluation.compute(as_systems([bent])), [bent])
 
 
 def test_atoms_without_neighbors():
@@ -145,13 +146,13 @@ def test_atoms_without_neighbors():
     evaluation = resident_of(potential)
     for _ in range(3):
         structures = [Atoms("O"), Atoms("OH", [[0, 0, 0], [0, 0, 9.0]])]
-        compared(potential, evaluation.compute(as_systems(structures), plenty), structures)
+        compared(potential, evaluation.compute(as_systems(structures)), structures)
 
 
 def test_what_does_not_fit_is_left_to_others(water_box):
     potential = Potential(random_checkpoint(MODERN), dtype="float64")
-    evaluation = resident_of(potential)
-    assert evaluation.compute(as_systems([water_box]), lambda: 1000) is None
+    evaluation = resident_of(potential, memory=1000)
+    assert evaluation.compute(as_systems([water_box])) is None
 
 
 def test_few_sets_of_atoms_are_kept():
@@ -159,7 +160,7 @@ def test_few_sets_of_atoms_are_kept():
     evaluation = resident_of(potential)
     for count in range(1, 9):
         atoms = bulk("C", cubic=True).repeat((count, 1, 1))
-        assert evaluation.compute(as_systems([atoms]), plenty) is not None
+        assert evaluation.compute(as_systems([atoms])) is not None
     assert len(evaluation._kept) == resident._MOST_KEPT
 
 
@@ -169,9 +170,9 @@ def test_atoms_that_coincide(molecule):
     evaluation = resident_of(potential)
     wrong = molecule.copy()
     wrong.positions[1] = wrong.positions[0] + [0.02, 0.0, 0.0]
-    assert evaluation.compute(as_systems([wrong]), plenty) is None
+    assert evaluation.compute(as_systems([wrong])) is None
     for _ in range(2):
-        compared(potential, evaluation.compute(as_systems([molecule]), plenty), [molecule])
-    assert evaluation.compute(as_systems([wrong]), plenty) is None
+        compared(potential, evaluation.compute(as_systems([molecule])), [molecule])
+    assert evaluation.compute(as_systems([wrong])) is None
     with pytest.raises(PetDriverError, match="angstrom apart"):
         potential.compute(wrong)

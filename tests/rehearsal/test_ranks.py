@@ -17,6 +17,7 @@ from pet_driver.files.checkpoint import random_checkpoint, save_checkpoint
 
 RANKS = 2
 HALOS = ("exchange", "wide")
+STEPS = 3  # the first measures sizes of tables, the others have fixed ones
 PROGRAM = Path(__file__).with_name("pretended_lmp.py")
 # One start of LAMMPS for both halos, as it takes longer than the steps.
 SCRIPT = """
@@ -35,7 +36,7 @@ thermo_style custom step temp pe press pxx pyy pzz pxy pxz pyz
 thermo_modify format float %.14g
 dump atoms all custom 1 {halo}.*.txt id fx fy fz
 dump_modify atoms sort id format float %.14g
-run 1
+run {steps}
 """
 
 
@@ -54,7 +55,7 @@ def run_lammps(tmp_path_factory):
         elements = ["H", "C", "O"]
         path = folder / "box.data"
         write_lammps_data(path, atoms, specorder=elements, masses=True, atom_style="atomic")
-        text = "".join(SCRIPT.format(halo=halo, device=device) for halo in HALOS)
+        text = "".join(SCRIPT.format(halo=halo, device=device, steps=STEPS) for halo in HALOS)
         (folder / "in.lmp").write_text(text)
         words = [program("mpiexec"), "-n", str(RANKS), *command, "-in", "in.lmp", "-log", "none"]
         found = subprocess.run(
@@ -75,13 +76,15 @@ def thermo(output):
     for k, line in enumerate(lines):
         if line.split()[:2] == ["Step", "Temp"]:
             tables.append(
-                np.array([[float(x) for x in row.split()] for row in lines[k + 1 : k + 3]])
+                np.array([[float(x) for x in row.split()] for row in lines[k + 1 : k + 2 + STEPS]])
             )
     return tables
 
 
 def dumped(folder, halo):
-    return np.stack([np.loadtxt(folder / f"{halo}.{step}.txt", skiprows=9) for step in range(2)])
+    return np.stack(
+        [np.loadtxt(folder / f"{halo}.{step}.txt", skiprows=9) for step in range(1 + STEPS)]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,7 @@ def expected(run_lammps):
 def test_same_numbers(run_lammps, expected, count):
     tables, forces, output = run_lammps("cuda", sys.executable, str(PROGRAM), str(count))
     for halo in HALOS:
-        assert len(tables[halo]) == 2
+        assert len(tables[halo]) == 1 + STEPS
         close(tables[halo], expected[0][halo])
         close(forces[halo], expected[1][halo])
     lines = [line.split(maxsplit=1) for line in output.splitlines()]

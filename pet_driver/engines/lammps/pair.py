@@ -212,10 +212,12 @@ class PetPair:
     def _evaluate(
         self, ids: Integers, species: Integers, positions: Floats, n_local: int
     ) -> Prediction:
-        graph = self.domain.update(ids, species, positions, n_local)
-        if self._is_first_step:
-            self._is_first_step = False
-            self._check_first_step(graph, len(ids) - n_local)
+        self.domain.follow(ids, species, positions, n_local)
+        if not self._is_first_step:
+            return self.potential.evaluate_share(self.domain)
+        self._is_first_step = False
+        graph = self.domain.graph()
+        self._check_first_step(graph, len(ids) - n_local)
         return self.potential.evaluate(graph)
 
     def _check_first_step(self, graph: Graph, n_ghosts: int) -> None:
