@@ -54,18 +54,18 @@ def run(settings: Settings, record: Record) -> None:
 
     for ranks, halo in CASES:
         record.row(f"{ranks}, {halo}, float64", partial(agree, ranks, halo), _LIMIT)
-    extra = {"dtype float32": CASES, "dtype float32 precision tf32": CASES[:1]}
-    for options, chosen in ({} if settings.quick else extra).items():
-        for ranks, halo in chosen:
-            work = partial(dynamics, settings, ranks, halo, 20, options)
-            name = options.split()[-1]
-            record.row(f"{ranks}, {halo}, {name}", lambda work=work: work()[1], _LIMIT)
     record.row("a rank fails in mid-step", partial(error, settings, "exchange"), _LIMIT)
     if not settings.quick:
         record.row("the same, wide halo", partial(error, settings, "wide"), _LIMIT)
         record.row("a rank fails in a backward pass", partial(error, settings, "backward"), _LIMIT)
         record.row("a rank is killed", partial(killed, settings), _LIMIT)
         record.row("a rank runs out of memory", partial(short, settings), _LIMIT)
+    extra = {"dtype float32": CASES, "dtype float32 precision tf32": CASES[:1]}
+    for options, chosen in ({} if settings.quick else extra).items():
+        for ranks, halo in chosen:
+            work = partial(dynamics, settings, ranks, halo, 20, options)
+            name = options.split()[-1]
+            record.row(f"{ranks}, {halo}, {name}", lambda work=work: work()[1], _LIMIT)
 
 
 def dynamics(

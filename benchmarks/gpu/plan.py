@@ -28,7 +28,7 @@ STEPS: dict[str, Step] = {
     "environment": Step("environment", "Card, driver, torch, MPI, ranks per GPU", 1.0),
     "agreement": Step("agreement", "The card against the CPU in float64", 3.0),
     "symmetry": Step("symmetry", "Rotations, finite differences, five equal evaluations", 1.5),
-    "lammps": Step("lammps_ranks", "pet-lmp on 1 and 2 ranks that share the card", 3.5),
+    "lammps": Step("lammps_ranks", "pet-lmp on 1 and 2 ranks that share the card", 4.0),
     "ipi": Step("ipi_beads", "i-PI: beads and transports", 2.5),
     "conservation": Step("energy_drift", "NVE of liquid water", 2.0, alone=True),
     "memory": Step("memory_limits", "Memory shares, shortage, largest system", 2.5, alone=True),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,54 +19,68 @@ NEIGHBORS = "neighbors"  # name of the size of the table
 
 
 class EdgeBuffers:
-    """Edges of a neighbor list on the device, and room for more.
+    """Edges of neighbor lists on the device, one segment for each structure, with room for more.
 
     :param species: (n_centres,), species indices of the centres
+    :param sizes: number of centres of each structure
     :param cutoff: angstrom
 
     centre, neighbor: (room,), indices of atoms; reverse: (room,), index of the reversed edge, room
-    where another rank holds it; listed: (room,), whether there is such an edge, False for the last
-    ones; of_neighbor: (room,), species index of the neighbor.
+    where another rank holds it; of_neighbor: (room,), species index of the neighbor; listed:
+    (room,), whether there is such an edge.
     """
 
-    def __init__(self, species: Tensor, cutoff: float) -> None:
+    def __init__(self, species: Tensor, sizes: Sequence[int], cutoff: float) -> None:
         self.species, self.cutoff = species, cutoff
-        self.n_centres, self.room = len(species), -1
+        self.n_centres = len(species)
+        self._atoms = np.cumsum([0, *sizes])
+        self._starts = np.zeros(1, dtype=np.int64)
 
-    def store(
-        self,
-        centre: NDArray[np.int64],
-        neighbor: NDArray[np.int64],
-        reverse: NDArray[np.int64],
-        of_neighbor: NDArray[np.int64],
-    ) -> bool:
-        """Take up the edges of a list.
+    @property
+    def room(self) -> int:
+        """Number of edges that there is room for."""
+        return int(self._starts[-1])
 
-        :param centre: (n_edges,), ascending
-        :param reverse: (n_edges,), -1 where another rank holds the reversed edge
-        :param of_neighbor: (n_edges,), species index of each neighbor
-        :return: whether memory was allocated anew, so that kernels recorded before read the old one
+    def has_room(self, counts: Sequence[int]) -> bool:
+        """Whether there is room for so many edges in the segments."""
+        rooms = np.diff(self._starts)
+        return len(rooms) == len(counts) and bool((np.array(counts) <= rooms).all())
+
+    def allocate(self, counts: Sequence[int]) -> None:
+        """Make room for so many edges in the segments, and some more; what was there is lost."""
+        device = self.species.device
+        self._starts = np.cumsum([0, *(int(_ROOM * count) + 1 for count in counts)])
+        columns = torch.zeros((4, self.room), dtype=torch.int64, device=device)
+        self.centre, self.neighbor, self.reverse, self.of_neighbor = columns
+        self._columns = columns
+        self.listed = torch.zeros(self.room, dtype=torch.bool, device=device)
+        self._first = torch.zeros(self.n_centres, dtype=torch.int64, device=device)
+
+    def segment(self, k: int) -> slice:
+        """Edges of structure k."""
+        return slice(int(self._starts[k]), int(self._starts[k + 1]))
+
+    def store(self, k: int, *columns: NDArray[np.int64]) -> None:
+        """Take up the edges of structure k, for which there is room.
+
+        :param columns: (n_edges,) each: centre, ascending; neighbor; reversed edge, -1 where
+            another rank holds it; species index of the neighbor. All count from 0 in the structure
         """
-        count, device = len(centre), self.species.device
-        grown = count > self.room
-        if grown:
-            self.room = int(_ROOM * count) + 1
-            self._columns = torch.zeros((4, self.room), dtype=torch.int64, device=device)
-            self.listed = torch.zeros(self.room, dtype=torch.bool, device=device)
-            self._first = torch.zeros(self.n_centres, dtype=torch.int64, device=device)
+        segment, atoms = self.segment(k), slice(int(self._atoms[k]), int(self._atoms[k + 1]))
+        count, start = len(columns[0]), segment.start
         # Edges that are not there come at the end, as centres must ascend.
-        table = np.zeros((4, self.room), dtype=np.int64)
-        table[0] = max(self.n_centres - 1, 0)
-        table[2] = np.arange(self.room)
-        for row, column in zip(table, (centre, neighbor, reverse, of_neighbor), strict=True):
-            row[:count] = column
-        table[2, table[2] < 0] = self.room
-        self._columns.copy_(torch.from_numpy(table))
-        self.listed.copy_(torch.arange(self.room) < count)
-        starts = np.searchsorted(centre, np.arange(self.n_centres))
-        self._first.copy_(torch.from_numpy(np.minimum(starts, max(count - 1, 0))))
-        self.centre, self.neighbor, self.reverse, self.of_neighbor = self._columns
-        return grown
+        table = np.zeros((4, segment.stop - start), dtype=np.int64)
+        table[0] = max(atoms.stop - 1, 0)
+        table[2] = np.arange(start, segment.stop)
+        offsets = (atoms.start, atoms.start, start, 0)
+        for row, column, offset in zip(table, columns, offsets, strict=True):
+            row[:count] = column + offset
+        table[2, :count][columns[2] < 0] = self.room
+        self._columns[:, segment].copy_(torch.from_numpy(table))
+        self.listed[segment].copy_(torch.arange(table.shape[1]) < count)
+        firsts = np.searchsorted(columns[0], np.arange(atoms.stop - atoms.start))
+        firsts = start + np.minimum(firsts, max(count - 1, 0))
+        self._first[atoms].copy_(torch.from_numpy(firsts))
 
     def table(self, vectors: Tensor, sizes: TableSizes) -> NeighborTable:
         """Lay out the edges within the cutoff.

@@ -69,7 +69,7 @@ class ResidentList(ResidentGraphs):
     ) -> None:
         self.sizes = sizes
         self._numbers = species
-        self._edges = EdgeBuffers(torch.as_tensor(species, device=device), cutoff)
+        self._edges = EdgeBuffers(torch.as_tensor(species, device=device), sizes, cutoff)
         self._structure = torch.as_tensor(np.repeat(np.arange(len(sizes)), sizes), device=device)
         self._charge_and_spin = (
             None if charge_and_spin is None else charge_and_spin.index_select(0, self._structure)
@@ -88,14 +88,23 @@ class ResidentList(ResidentGraphs):
             x is y for x, y in zip(lists, self._lists, strict=True)
         ):
             return False
-        self._lists = lists
-        centre, neighbor, reverse = _joined(lists, self.sizes)
-        grown = self._edges.store(centre, neighbor, reverse, self._numbers[neighbor])
-        shifts = np.concatenate([x.shifts for x in lists]).astype(np.float64)
+        edges, counts = self._edges, [len(x.centre) for x in lists]
+        before: Sequence[VerletList | None] = self._lists
+        grown = not edges.has_room(counts)
         if grown:
-            shape = (self._edges.room, 3)
-            self._shifts = torch.zeros(shape, dtype=torch.float64, device=self._structure.device)
-        self._shifts[: len(shifts)].copy_(torch.from_numpy(shifts))
+            edges.allocate(counts)
+            shape, device = (edges.room, 3), self._structure.device
+            self._shifts = torch.zeros(shape, dtype=torch.float64, device=device)
+            before = [None] * len(lists)
+        atoms = np.cumsum([0, *self.sizes])
+        for k, (old, new) in enumerate(zip(before, lists, strict=True)):
+            if old is new:
+                continue
+            of_neighbor = self._numbers[atoms[k] + new.neighbor]
+            edges.store(k, new.centre, new.neighbor, new.reverse, of_neighbor)
+            shifts = torch.from_numpy(new.shifts.astype(np.float64))
+            self._shifts[edges.segment(k)][: len(shifts)].copy_(shifts)
+        self._lists = lists
         return grown
 
     @property
@@ -131,14 +140,3 @@ class ResidentList(ResidentGraphs):
             self.sizes,
             sum(self.sizes),
         )
-
-
-def _joined(lists: Sequence[VerletList], sizes: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Centre, neighbor and reversed pair of all pairs, (n_pairs,) each."""
-    atoms = np.cumsum([0, *sizes[:-1]])
-    pairs = np.cumsum([0, *(len(x.centre) for x in lists[:-1])])
-    return [
-        np.concatenate([x.centre + start for x, start in zip(lists, atoms, strict=True)]),
-        np.concatenate([x.neighbor + start for x, start in zip(lists, atoms, strict=True)]),
-        np.concatenate([x.reverse + start for x, start in zip(lists, pairs, strict=True)]),
-    ]

@@ -86,7 +86,8 @@ class ResidentDomain(ResidentGraphs):
         self.local = ranks.comm.size == 1
         self._ranks = ranks
         self._numbers = species[:n_local]
-        self._edges = EdgeBuffers(torch.as_tensor(self._numbers, device=device), cutoff)
+        numbers = torch.as_tensor(self._numbers, device=device)
+        self._edges = EdgeBuffers(numbers, self.sizes, cutoff)
         self._charge_and_spin = charge_and_spin
         self._count = 0
 
@@ -107,8 +108,12 @@ class ResidentDomain(ResidentGraphs):
         self._pairing = pairing
         self._send = torch.as_tensor(pairing.send, device=device)
         self._receive = torch.as_tensor(pairing.receive, device=device)
+        grown = not self._edges.has_room([self._count])
+        if grown:
+            self._edges.allocate([self._count])
         edges = (pairing.centre, pairing.neighbor, pairing.reverse)
-        return self._edges.store(*edges, species[pairing.neighbor])
+        self._edges.store(0, *edges, species[pairing.neighbor])
+        return grown
 
     def place(self, positions: NDArray[np.float64]) -> None:
         """Take up positions, (n_local + n_ghosts, 3), angstrom."""

@@ -108,6 +108,19 @@ def test_steps_of_dynamics(counted, water_box):
     assert len(counts) - before < 6
 
 
+def test_beads_whose_lists_are_made_at_different_times(water_box):
+    """One structure stays as it is, one moves, one is compressed so that its list needs room."""
+    potential = Potential(random_checkpoint(MODERN), dtype="float64")
+    evaluation = resident_of(potential)
+    moving, compressed = water_box.copy(), water_box.copy()
+    for step in range(5):
+        moving = shaken(moving, step, 0.25)
+        compressed.set_cell(compressed.cell.array * 0.97, scale_atoms=True)
+        structures = [water_box, moving, compressed]
+        compared(potential, evaluation.compute(as_systems(structures)), structures)
+    assert potential._graphs.lists.searches > 4
+
+
 def test_tables_that_are_too_small_are_noticed(counted, water_box):
     """Wherever one size is too small, the evaluation is done again with measured sizes."""
     potential, evaluation, counts = counted

@@ -31,6 +31,7 @@ BUDGETS = {
     "water box, none, in parts": (336, 5, 8, 5, 0),
     "adaptive cutoffs, layer": (1501, 1, 1, 1, 2),
     "adaptive cutoffs, none": (922, 1, 1, 1, 1),
+    "domain, resident": (0, 1, 1, 1, 0),
     "domain, exchange": (1094, 20, 14, 10, 19),
     "domain, wide": (1135, 18, 16, 8, 21),
     "ML-IAP, exchange": (1128, 37, 18, 17, 18),
@@ -97,20 +98,24 @@ def test_adaptive_cutoffs(scope):
         within_budget(f"adaptive cutoffs, {scope}", account)
 
 
-@pytest.mark.parametrize("halo", ["exchange", "wide"])
+@pytest.mark.parametrize("halo", ["exchange", "wide", "resident"])
 def test_step_of_a_domain(halo):
     """One rank, as in LAMMPS, on which edges to ghosts are exchanged with itself."""
+    resident = halo == "resident"
     mpi = pytest.importorskip("mpi4py.MPI", exc_type=ImportError)
     with PretendedGpu() as gpu:
         potential = load_model("water", device="cuda")
         atoms = chain()[:6]
-        domain = potential.open_domain(mpi.COMM_SELF, halo)
+        domain = potential.open_domain(mpi.COMM_SELF, "exchange" if resident else halo)
         ids, positions = unrolled(atoms, domain.depth * potential.neighbor_cutoff + 0.6)
         species = np.searchsorted(potential.species, atoms.numbers[ids])
         for shift in (0.0, 0.001):
             gpu.reset()
-            graph = domain.update(ids, species, positions + shift, len(atoms))
-            potential.evaluate(graph)
+            domain.follow(ids, species, positions + shift, len(atoms))
+            if resident:
+                potential.evaluate_share(domain)
+            else:
+                potential.evaluate(domain.graph())
         account = gpu.reset()
         assert domain.rebuilds == 1
         within_budget(f"domain, {halo}", account)
