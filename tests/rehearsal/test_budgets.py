@@ -23,15 +23,15 @@ from pet_driver.files.checkpoint import load_checkpoint, random_checkpoint, save
 # accumulations by index that CUDA does by sorting, each several launches more.
 KINDS = ("kernels", "waits", "uploads", "downloads", "sorts")
 BUDGETS = {
-    "water molecule, layer": (988, 1, 1, 1, 0),
-    "water molecule, none": (329, 1, 1, 1, 0),
-    "water box, layer": (997, 1, 1, 1, 0),
-    "water box, none": (329, 1, 1, 1, 0),
+    "water molecule, layer": (997, 1, 1, 1, 0),
+    "water molecule, none": (338, 1, 1, 1, 0),
+    "water box, layer": (1006, 1, 1, 1, 0),
+    "water box, none": (338, 1, 1, 1, 0),
     "water box, layer, in parts": (1003, 12, 8, 5, 4),
     "water box, none, in parts": (336, 5, 8, 5, 0),
-    "adaptive cutoffs, layer": (1501, 1, 1, 1, 2),
-    "adaptive cutoffs, none": (922, 1, 1, 1, 1),
-    "domain, resident": (0, 1, 1, 1, 0),
+    "adaptive cutoffs, layer": (1524, 1, 1, 1, 0),
+    "adaptive cutoffs, none": (943, 1, 1, 1, 0),
+    "domain, resident": (971, 1, 1, 1, 0),
     "domain, exchange": (1094, 20, 14, 10, 19),
     "domain, wide": (1135, 18, 16, 8, 21),
     "ML-IAP, exchange": (1128, 37, 18, 17, 18),
