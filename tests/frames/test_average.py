@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pet_driver.frames import FrameAverage, FrameSet, in_parts
+from pet_driver.frames.average import WholeAverage
 
 N_NEIGHBORS = torch.tensor([3, 0, 5, 2])
 COUNTS = torch.tensor([2, 1, 4, 3])
@@ -83,6 +84,34 @@ def test_chunks_keep_gradients(tables, frame_set):
         means, _ = FrameAverage(N_NEIGHBORS, some, chunk)(evaluate, [edges * present], node)
         gradients.append(torch.autograd.grad(sum(x.sin().sum() for x in means), leaves))
     for x, y in zip(*gradients, strict=True):
+        torch.testing.assert_close(x, y, rtol=0, atol=1e-13)
+
+
+def test_recomputing_leaves_random_numbers_alone(tables, frame_set, monkeypatch):
+    """Their state lies on the GPU, and reading it is a wait of the host."""
+    monkeypatch.setattr(torch, "get_rng_state", lambda: pytest.fail("it was read"))
+    monkeypatch.setattr(torch, "set_rng_state", lambda _: pytest.fail("it was set"))
+    edges, node = (x.clone().requires_grad_(True) for x in tables)
+    means, _ = FrameAverage(N_NEIGHBORS, frame_set, 2)(evaluate, [edges], node)
+    torch.autograd.grad(sum(x.sum() for x in means), [edges, node])
+
+
+def test_all_at_once(tables, frame_set):
+    """The same numbers from the tables as they are, with samples of no weight at the end."""
+    edges, node = tables
+    filling = torch.tensor([3, 3])
+    filled = FrameSet(
+        torch.cat([frame_set.centre, filling]),
+        torch.cat([frame_set.frames, frame_set.frames[-2:]]),
+        torch.cat([frame_set.weights, torch.zeros(2, dtype=torch.float64)]),
+        4,
+    )
+    means, variances = WholeAverage(filled)(evaluate, [edges], node, variances=True)
+    for found, wanted in zip((means, variances), expected(tables, frame_set), strict=True):
+        for x, y in zip(found, wanted, strict=True):
+            torch.testing.assert_close(x, y, rtol=0, atol=1e-13)
+    means, _ = WholeAverage(None)(evaluate, [edges], node)
+    for x, y in zip(means, evaluate(None, [edges], node), strict=True):
         torch.testing.assert_close(x, y, rtol=0, atol=1e-13)
 
 

@@ -304,9 +304,15 @@ def test_log_has_the_blocks_and_the_self_test(run_lammps, model_file, tmp_path):
     text += "fix integrate all nve\nrun 3\n"
     output = output_of(run_lammps(text, 2, "-log", "log.lammps"))
     log = (tmp_path / "log.lammps").read_text()
-    for part in ("route fix external, ranks: 2 on cpu", "edge messages exchanged through host"):
+    for part in (
+        "route fix external, ranks: 2 on cpu",
+        "MPI thread level ",
+        "edge messages exchanged through host",
+    ):
         assert part in output
         assert part in log
+    level = output.split("MPI thread level ")[1].split()[0]
+    assert level in ("single", "funneled", "serialized", "multiple")
     for part in ("ghosts", "of one rank alone", "equal at both ends"):
         assert part in output
         assert part in log
