@@ -63,9 +63,10 @@ def run(settings: Settings, record: Record) -> None:
 
 
 def with_share(settings: Settings, atoms: Atoms, share: float, reference: Reference) -> Row:
-    """The second evaluation with a share of the memory."""
+    """A later evaluation with a share of the memory."""
     model = potential("water", "float32", settings.device, memory_share=share)
-    model.compute(atoms)
+    for _ in range(2):
+        model.compute(atoms)
     return evaluated(settings, atoms, model, reference)
 
 
@@ -141,7 +142,8 @@ def largest(settings: Settings, scope: str, n_atoms: int) -> Row:
     numbers: dict[str, Any] = {"fits": True}
     try:
         numbers["first ms"], _ = timed(settings, lambda: model.compute(atoms))
-        numbers["ms"], _ = timed(settings, lambda: model.compute(moved(atoms, 1)))
+        model.compute(moved(atoms, 1))
+        numbers["ms"], _ = timed(settings, lambda: model.compute(moved(atoms, 2)))
     except (torch.OutOfMemoryError, PetDriverError) as error:
         if "out of memory" not in str(error):
             raise

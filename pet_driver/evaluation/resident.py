@@ -27,7 +27,8 @@ class ResidentEvaluation:
         self, recipe: StepRecipe, graphs: StructureGraphs, memory: Callable[[], int]
     ) -> None:
         self._recipe, self._graphs, self._memory = recipe, graphs, memory
-        self._kept: dict[tuple[bytes, ...], tuple[ResidentList, ResidentSteps]] = {}
+        # None: evaluated once
+        self._kept: dict[tuple[bytes, ...], tuple[ResidentList, ResidentSteps] | None] = {}
         self._domain: tuple[ResidentDomain, ResidentSteps] | None = None
 
     @classmethod
@@ -48,11 +49,17 @@ class ResidentEvaluation:
     def compute(self, systems: Sequence[System]) -> list[Prediction] | None:
         """Predictions for structures; None: evaluate them in another way.
 
+        That is so for atoms that were not evaluated before: most of those that come once do not
+        come again, and tables of fixed sizes have more padding.
+
         :raises PetDriverError: for unknown elements, charges or spins, impossible geometries, and
             results that are not finite
         """
+        kept = self._of_atoms(systems)
+        if kept is None:
+            return None
+        edges, steps = kept
         listed = [self._graphs.lists.listed(system) for system in systems]
-        edges, steps = self._of_atoms(systems)
         if edges.update(listed):
             steps.allocated_anew()
         found = steps.prediction(self._memory)
@@ -85,13 +92,14 @@ class ResidentEvaluation:
                 found.check(domain.local_ids)
         return found
 
-    def _of_atoms(self, systems: Sequence[System]) -> tuple[ResidentList, ResidentSteps]:
-        """What is kept for these atoms, which were evaluated before or not."""
+    def _of_atoms(self, systems: Sequence[System]) -> tuple[ResidentList, ResidentSteps] | None:
+        """What is kept for these atoms; None if they were not evaluated before."""
         key = tuple(system.numbers.tobytes() for system in systems)
         charges = self._graphs.charge_and_spin.table(systems, torch.device("cpu"))
         key = key if charges is None else (*key, charges.numpy().tobytes())
+        known = key in self._kept
         kept = self._kept.pop(key, None)
-        if kept is None:
+        if known and kept is None:
             edges = self._graphs.resident_list(systems)
             kept = edges, ResidentSteps(self._recipe, edges, self._graphs.device)
         self._kept[key] = kept

@@ -26,7 +26,8 @@ class RecordedKernels:
 
     def __init__(self, function: Callable[[], Tensor], device: torch.device) -> None:
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(device), torch.cuda.graph(self._graph):
+        recording = torch.cuda.graph(self._graph, capture_error_mode="thread_local")
+        with torch.cuda.device(device), recording:  # other threads may use the device meanwhile
             self._result = function()
 
     def __call__(self) -> Tensor:

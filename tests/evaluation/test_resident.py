@@ -23,7 +23,15 @@ from pet_driver.graph import as_systems
 
 def resident_of(potential, memory=10**12):
     recipe = StepRecipe(potential._evaluator, potential.model.rescaling, records=False)
-    return ResidentEvaluation(recipe, potential._graphs, lambda: memory)
+    return EvaluatedBefore(recipe, potential._graphs, lambda: memory)
+
+
+class EvaluatedBefore(ResidentEvaluation):
+    """Takes all atoms for such that were evaluated before."""
+
+    def compute(self, systems):
+        found = super().compute(systems)
+        return super().compute(systems) if found is None else found
 
 
 def steps_of(evaluation):
@@ -166,6 +174,15 @@ def test_what_does_not_fit_is_left_to_others(water_box):
     potential = Potential(random_checkpoint(MODERN), dtype="float64")
     evaluation = resident_of(potential, memory=1000)
     assert evaluation.compute(as_systems([water_box])) is None
+
+
+def test_atoms_that_come_once_are_left_to_others(molecule):
+    potential = Potential(random_checkpoint(MODERN), dtype="float64")
+    recipe = StepRecipe(potential._evaluator, potential.model.rescaling, records=False)
+    evaluation = ResidentEvaluation(recipe, potential._graphs, lambda: 10**12)
+    for atoms in (molecule, build_molecule("CH4"), build_molecule("CH3CH2OH")):
+        assert evaluation.compute(as_systems([atoms])) is None
+    compared(potential, evaluation.compute(as_systems([molecule])), [molecule])
 
 
 def test_few_sets_of_atoms_are_kept():
