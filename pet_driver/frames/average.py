@@ -69,7 +69,7 @@ class FrameAverage:
         :return: the averages, (n_centres, ...) each, and their variances (empty unless asked for)
         """
         ordered = [t.index_select(0, self._order) for t in (*edge_tables, node_table)]
-        tables = zip(*(torch.split(t, self._n_centres) for t in ordered), strict=True)
+        tables = zip(*(_runs(t, self._n_centres) for t in ordered), strict=True)
         parts = self._parts(evaluate, variances, node_table.dtype)
         results: list[Moments] = []
         for part, some in zip(parts, tables, strict=True):
@@ -113,9 +113,10 @@ class WholeAverage:
     ) -> Moments:
         """Averages and, if asked for, variances, as of `FrameAverage`."""
         width = edge_tables[0].shape[1]
-        index = torch.arange(len(node_table), device=node_table.device)
-        samples = _Samples(index, None, None)
-        if self._frames is not None:
+        if self._frames is None:
+            index = torch.arange(len(node_table), device=node_table.device)
+            samples = _Samples(index, None, None)
+        else:
             weights = self._frames.weights.to(node_table.dtype)
             samples = _Samples(self._frames.centre, self._frames.frames, weights)
         return _Part(evaluate, width, samples, variances)(*edge_tables, node_table)
@@ -212,6 +213,11 @@ def _averaged(values: Tensor, index: Tensor, weights: Tensor, n_centres: int) ->
     weighted = values * weights.view(-1, *(1,) * (values.dim() - 1))
     # The weights may be more precise than the values, and then so are the sums.
     return weighted.new_zeros(n_centres, *values.shape[1:]).index_add(0, index, weighted)
+
+
+def _runs(table: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
+    """Runs of rows of the given sizes; one that has all rows costs nothing in the backward pass."""
+    return (table,) if len(sizes) == 1 else torch.split(table, sizes)
 
 
 def _part_sizes(per_centre: Tensor, size: int) -> tuple[list[int], list[int]]:

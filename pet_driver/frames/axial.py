@@ -84,7 +84,7 @@ class _Axes:
     def of(cls, neighbors: NeighborGeometry, margin: float) -> _Axes:
         lengths, directions = neighbors.lengths, neighbors.directions
         width = lengths.shape[1]
-        radial = switch_off(lengths, neighbors.inner[:, None], margin) * neighbors.valid
+        radial = switch_off(lengths, neighbors.inner[:, None], margin)
         radial = torch.where(radial > _NEGLIGIBLE_SWITCH, radial, 0.0)
         total = radial.sum(1)
         share = radial / torch.where(total > 0.0, total, 1.0)[:, None]

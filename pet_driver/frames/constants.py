@@ -42,9 +42,9 @@ class FrameConstants:
     compares with a smooth maximum that scales with the weights, of the power ``maximum_power``, and
     is always switched on; see `pruning`.
 
-    :raises ValueError: if the number of axial copies is odd or too small, a length of the contrast
-        is below 0.02 angstrom, a number is not finite, or a window of pruning does not end below
-        the largest weight
+    :raises ValueError: if the number of axial copies is odd or too small, the window in sin^2
+        reaches below 0, a length of the contrast is below 0.02 angstrom, a number is not finite, or
+        a window of pruning does not end below the largest weight
     """
 
     margin: float = 0.15
@@ -67,6 +67,12 @@ class FrameConstants:
         copies = self.axial_copies
         if copies < 4 or copies % 2:
             raise ValueError(f"axial_copies is {copies}; it must be even and at least 4")
+        # Otherwise a neighbor would form a pair with itself.
+        if not 0.0 < self.sin2_width <= self.sin2_threshold:
+            raise ValueError(
+                f"sin2_width is {self.sin2_width}; it must be above 0 and not above "
+                f"sin2_threshold, {self.sin2_threshold}"
+            )
         if self.contrast is not None:
             self._check_contrast()
 

@@ -20,9 +20,10 @@ from ..runtime.table_sizes import MeasuredSizes, TableSizes
 from .average import recomputed
 from .axial import Samples, axial_frames
 from .constants import FrameConstants
+from .ensembles import Ensembles
 from .frame_set import FrameSet
 from .neighbor_pairs import NeighborPairs
-from .pruning import Ensembles, contrasted, prune, smooth_maximum
+from .pruning import contrasted, prune, smooth_maximum
 from .switches import switch_off
 
 _NEGLIGIBLE_WEIGHT = 1e-16  # of one sample in the average of its centre: below rounding
@@ -77,19 +78,22 @@ def _samples(
     sizes = sizes or MeasuredSizes()
     n_centres = len(vectors)
     pairs = NeighborPairs.of(vectors, valid, cutoff, constants, sizes)
-    axial, weights = _pair_weights(pairs, Ensembles(n_centres), constants)
-    centre, frames, weights = _kept(pairs, weights, sizes)
+    ensembles = Ensembles(n_centres)
+    axial, weights = _pair_weights(pairs, ensembles, constants)
+    centre, frames, shares = _kept(pairs, ensembles.shares(weights, axial), sizes)
     # With fixed sizes there is room for none.
     degenerate, _ = sizes.chosen("environments with axial frames", axial > _NEGLIGIBLE_WEIGHT)
     if degenerate.numel():
-        env, turned, shares = axial_frames(pairs.neighbors.select(degenerate), constants, covariant)
+        env, turned, of_axial = axial_frames(
+            pairs.neighbors.select(degenerate), constants, covariant
+        )
+        axial = axial / (ensembles.total(weights) + axial)
         centre = torch.cat([centre, degenerate[env]])
         frames = torch.cat([frames, turned])
-        weights = torch.cat([weights, shares * axial[degenerate[env]]])
+        shares = torch.cat([shares, of_axial * axial[degenerate[env]]])
         centre, order = torch.sort(centre, stable=True)
-        frames, weights = frames[order], weights[order]
-    total = weights.new_zeros(n_centres).index_add(0, centre, weights)
-    return centre, frames, weights / total.index_select(0, centre)
+        frames, shares = frames[order], shares[order]
+    return centre, frames, shares
 
 
 def pooled_frames(
@@ -148,8 +152,6 @@ def _pair_weights(
 def _kept(pairs: NeighborPairs, weights: Tensor, sizes: TableSizes) -> Samples:
     """Centre, frame and pruned weight of the pairs whose weight is not negligible."""
     flat = weights.flatten()
-    keep, counts = sizes.chosen("frames", flat > _NEGLIGIBLE_WEIGHT)
+    keep, counts = sizes.chosen("frames", flat.detach() > _NEGLIGIBLE_WEIGHT)
     kept = flat.index_select(0, keep)
-    if counts is not None:
-        kept = torch.where(counts, kept, 0.0)
-    return pairs.centre(keep), pairs.frames(keep), kept
+    return *pairs.frames(keep), kept if counts is None else kept * counts

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..runtime.table_sizes import MeasuredSizes, TableSizes
 from .constants import FrameConstants
+from .ensembles import Ensembles
+from .polar import polar
 from .rotations import frame_from_axes
-from .switches import switch_off, switch_on
+from .switches import switch_off
 
 _LAMBERT_W_OF_1_OVER_E = 0.2784645427610738  # T(beta) = W0(1/e) / beta
 
@@ -19,25 +21,55 @@ _LAMBERT_W_OF_1_OVER_E = 0.2784645427610738  # T(beta) = W0(1/e) / beta
 class NeighborGeometry:
     """Distances and directions of the neighbors of each centre, and the inner cutoff.
 
-    lengths, valid: (n_centres, n_neighbors), angstrom, False for padding; directions: (n_centres,
-    n_neighbors, 3), unit vectors; inner: (n_centres,), angstrom.
+    lengths: (n_centres, n_neighbors), angstrom, ascending; directions: (n_centres, n_neighbors, 3),
+    unit vectors; cos2: (n_centres, n_neighbors, n_neighbors), squared cosine of the angle between
+    neighbors; inner: (n_centres,), angstrom; axis: (n_centres,), angstrom, radius within which a
+    neighbor may be the first axis of a frame, ``axis_margin`` beyond the smooth minimum of the
+    distances, so that the nearest neighbor always counts in full; None where all may, as in the
+    paper; near: number of the nearest neighbors among which are all that lie within the inner
+    cutoff.
+
+    Padding comes last and lies beyond every radius, where switches are exactly 0.
     """
 
     lengths: Tensor
     directions: Tensor
-    valid: Tensor
+    cos2: Tensor
     inner: Tensor
+    axis: Tensor | None
+    near: int
+
+    @classmethod
+    def of(
+        cls, lengths: Tensor, directions: Tensor, outer: float, constants: FrameConstants
+    ) -> NeighborGeometry:
+        """Geometry of sorted neighbors; all of them are near.
+
+        :param outer: the outer radius, angstrom
+        """
+        cosine = directions @ directions.transpose(1, 2)
+        cos2 = cosine * cosine
+        radial = switch_off(lengths, outer, constants.margin)
+        nearness = (lengths - outer) * -constants.beta
+        inner = _enclosing(nearness, radial, cos2, constants) + (outer + constants.margin)
+        axis = None
+        if constants.axis_margin is not None:
+            axis = _nearest_neighbor(nearness, radial, constants) + (outer + constants.axis_margin)
+        return cls(lengths, directions, cos2, inner, axis, lengths.shape[1])
 
     def select(self, centres: Tensor) -> NeighborGeometry:
-        """Geometry of some of the centres.
+        """Geometry of the near neighbors of some of the centres.
 
         :param centres: (n_kept,), indices
         """
+        lengths, directions = self.lengths[:, : self.near], self.directions[:, : self.near]
         return NeighborGeometry(
-            self.lengths[centres],
-            self.directions[centres],
-            self.valid[centres],
+            lengths[centres],
+            directions[centres],
+            self.cos2[:, : self.near, : self.near][centres],
             self.inner[centres],
+            None if self.axis is None else self.axis[centres],
+            self.near,
         )
 
 
@@ -67,51 +99,43 @@ class NeighborPairs:
         :param sizes: of the tables over neighbors; the other parameters as in `environment_frames`
         """
         sizes = sizes or MeasuredSizes()
-        if not vectors.shape[1]:
-            vectors, valid = vectors.new_zeros(len(vectors), 1, 3), valid.new_zeros(len(valid), 1)
-        # Padding gets a fixed direction at twice the cutoff: finite, and its weight is zero.
-        padding = 2.0 * cutoff * torch.eye(3, dtype=vectors.dtype, device=vectors.device)[0]
-        vectors = torch.where(valid[..., None], vectors, padding)
-        lengths = torch.linalg.vector_norm(vectors, dim=-1)
-        # Nearest first, so that tables over pairs can be cut to the neighbors that count in them.
-        lengths, order = torch.sort(lengths, dim=1, stable=True)
-        vectors = vectors.gather(1, order[..., None].expand_as(vectors))
-        valid = valid.gather(1, order)
-        directions = vectors / lengths[..., None]
         outer = cutoff - constants.margin
-        near = _most_within(sizes, "neighbors within the outer radius", lengths, outer)
-        inner = inner_cutoff(
-            lengths[:, :near], _sin2(directions[:, :near]), valid[:, :near], outer, constants
-        )
-        near = _most_within(sizes, "neighbors within the inner cutoff", lengths, inner[:, None])
-        neighbors = NeighborGeometry(
-            lengths[:, :near], directions[:, :near], valid[:, :near], inner
-        )
-        axis, first = axis_cutoff(lengths, valid, outer, constants), near
-        if axis is not None:
-            first = _most_within(sizes, "first axes of a centre", lengths, axis[:, None])
-            first = min(first, near)
-        return pairs_within(neighbors, first, constants, axis)
+        vectors, lengths = _sorted(vectors, valid, cutoff)
 
-    def frames(self, some: Tensor) -> Tensor:
-        """Frames of some of the pairs, (n_kept, 3, 3).
+        def nearest(count: int) -> NeighborGeometry:
+            return NeighborGeometry.of(*polar(vectors[:, :count]), outer, constants)
+
+        near = sizes.within("neighbors within the outer radius", lengths, outer)
+        neighbors = nearest(near)
+        inner = neighbors.inner[:, None]
+        first = near = sizes.within("neighbors within the inner cutoff", lengths, inner)
+        if near > neighbors.near:  # where it is larger than the outer radius, up to a margin
+            neighbors = nearest(near)
+        if neighbors.axis is not None:
+            axis = neighbors.axis[:, None]
+            first = min(sizes.within("first axes of a centre", lengths, axis), near)
+        return pairs_within(replace(neighbors, near=near), first, constants)
+
+    def frames(self, some: Tensor) -> tuple[Tensor, Tensor]:
+        """Centres of some of the pairs, (n_kept,), and their frames, (n_kept, 3, 3).
 
         The first axis points along the first neighbor, the second along the normal of the plane of
         both.
 
         :param some: (n_kept,), indices into the flattened weights
         """
-        first, second = self._ends(some)
-        directions = self.neighbors.directions.flatten(0, 1)
-        e1 = directions.index_select(0, first)
-        normal = torch.linalg.cross(e1, directions.index_select(0, second))
-        e2 = normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True)
-        return frame_from_axes(e1, e2)
-
-    def centre(self, some: Tensor) -> Tensor:
-        """Centre of some of the pairs, (n_kept,)."""
         _, n_first, n_second = self.weights.shape
-        return some // (n_first * n_second)
+        row = some // n_second  # centre * n_first + first neighbor
+        centre = row // n_first
+        second = torch.sub(some, row, alpha=n_second)
+        # In the table of directions, which may have more columns than there are near neighbors.
+        width = self.neighbors.directions.shape[1]
+        first = torch.add(row, centre, alpha=width - n_first)
+        ends = torch.cat([first, torch.add(second, centre, alpha=width)])
+        directions = self.neighbors.directions.flatten(0, 1).index_select(0, ends)
+        e1, towards = directions.chunk(2)
+        _, e2 = polar(torch.linalg.cross(e1, towards))
+        return centre, frame_from_axes(e1, e2)
 
     def log_contrast(self, first_length: float, second_length: float) -> Tensor:
         """Logarithm of the contrast of each pair, ``-r_j / l1 - r_k / l2``.
@@ -120,109 +144,84 @@ class NeighborPairs:
         :param second_length: l2, angstrom
         :return: (n_centres, n_first, n_second)
         """
-        lengths, n_first = self.neighbors.lengths, self.weights.shape[1]
-        first = lengths[:, :n_first, None] / first_length
-        return -(first + lengths[:, None, :] / second_length)
-
-    def _ends(self, some: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the two neighbors of some pairs in the flattened table of neighbors."""
         _, n_first, n_second = self.weights.shape
-        start = self.centre(some) * n_second
-        pair = some % (n_first * n_second)
-        return start + pair // n_second, start + pair % n_second
+        lengths = self.neighbors.lengths
+        first = lengths[:, :n_first, None] * (-1.0 / first_length)
+        return torch.sub(first, lengths[:, None, :n_second], alpha=1.0 / second_length)
 
 
-def _most_within(sizes: TableSizes, name: str, lengths: Tensor, end: Tensor | float) -> int:
-    """Largest number of neighbors of a centre that are nearer than its end; at least 1.
+def _sorted(vectors: Tensor, valid: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
+    """Vectors of the neighbors, nearest first, and their lengths, which are cut off from gradients.
 
-    :param lengths: (n_centres, n_neighbors), angstrom, ascending
-    :param end: (n_centres, 1) or one for all, angstrom
+    :param vectors: as in `environment_frames`, and so are ``valid`` and ``cutoff``
+    :return: (n_centres, n_neighbors, 3) and (n_centres, n_neighbors), n_neighbors at least 1
     """
-    return min(max(sizes.of(name, (lengths < end).sum(1)), 1), lengths.shape[1])
+    if not vectors.shape[1]:
+        vectors, valid = vectors.new_zeros(len(vectors), 1, 3), valid.new_zeros(len(valid), 1)
+    # Padding gets a fixed direction beyond the cutoff, where its weight is zero.
+    vectors = vectors.masked_fill(~valid[..., None], cutoff)
+    lengths, order = torch.sort(torch.linalg.vector_norm(vectors.detach(), dim=-1), stable=True)
+    return vectors.gather(1, order[..., None].expand_as(vectors)), lengths
 
 
-def _sin2(directions: Tensor) -> Tensor:
-    """Squared sine of the angle between neighbors, (n_centres, n_neighbors, n_neighbors)."""
-    return 1.0 - (directions @ directions.transpose(1, 2)) ** 2
+def _enclosing(nearness: Tensor, radial: Tensor, cos2: Tensor, constants: FrameConstants) -> Tensor:
+    """Radius that just encloses the closest non-collinear pair of neighbors, less the outer radius.
 
+    The radius, plus the margin, is the paper's R_in. It is SmoothMin over the outer radius R_out
+    and, for each pair, SmoothMax(r, r') + T(beta), the pairs weighted by their switches.
 
-def inner_cutoff(
-    lengths: Tensor, sin2: Tensor, valid: Tensor, outer: float, constants: FrameConstants
-) -> Tensor:
-    """Radius that just encloses the closest non-collinear pair of neighbors: the paper's R_in.
-
-    SmoothMin over the outer radius and, for each pair, SmoothMax(r, r') + T(beta), the pairs
-    weighted by their switches.
-
-    :param lengths: (n_centres, n_neighbors), angstrom
-    :param sin2: (n_centres, n_neighbors, n_neighbors), squared sine of the angle between neighbors
-    :param valid: (n_centres, n_neighbors), False for padding
-    :param outer: the outer radius R_out, angstrom
+    :param nearness: (n_centres, n_neighbors), ``beta (R_out - r)``
+    :param radial: (n_centres, n_neighbors), switch at the outer radius
+    :param cos2: (n_centres, n_neighbors, n_neighbors), squared cosine of the angle between
+        neighbors
     :return: (n_centres,), angstrom
     """
-    width = lengths.shape[1]
-    a, b = torch.triu_indices(width, width, offset=1, device=lengths.device)
-    radial = switch_off(lengths, outer, constants.margin) * valid
-    # index_select: its backward is an index_add, several times faster than indexing's.
-    r_a, r_b = lengths.index_select(1, a), lengths.index_select(1, b)
-    share = torch.sigmoid(constants.beta * (r_a - r_b))
-    enclosing = r_b + (r_a - r_b) * share + _LAMBERT_W_OF_1_OVER_E / constants.beta
-    sin2 = sin2.flatten(1).index_select(1, a * width + b)
-    angular = switch_on(sin2, constants.sin2_threshold, constants.sin2_width)
-    present = radial.index_select(1, a) * radial.index_select(1, b) * angular
-    # Relative to the outer radius, so that the exponents stay small whatever the radius.
-    boltzmann = present * torch.exp(constants.beta * (outer - enclosing))
-    excess = (boltzmann * (enclosing - outer)).sum(1) / (1.0 + boltzmann.sum(1))
-    return outer + excess + constants.margin
+    angular = switch_off(cos2, 1.0 - constants.sin2_threshold, constants.sin2_width)
+    present = (radial[:, :, None] @ radial[:, None, :]) * angular
+    # SmoothMax(r, r') = r + silu(beta (r' - r)) / beta.
+    apart = nearness[:, :, None] - nearness[:, None, :]
+    own = nearness - _LAMBERT_W_OF_1_OVER_E
+    of_pairs = own[:, :, None] - torch.nn.functional.silu(apart)
+    # The table has every pair twice, and so the outer radius.
+    return _mean_nearness(of_pairs, present, 2.0) * (-1.0 / constants.beta)
 
 
-def axis_cutoff(
-    lengths: Tensor, valid: Tensor, outer: float, constants: FrameConstants
-) -> Tensor | None:
-    """Radius within which a neighbor may be the first axis of a frame; None where all may.
+def _nearest_neighbor(nearness: Tensor, radial: Tensor, constants: FrameConstants) -> Tensor:
+    """Smooth minimum of the distances, less the outer radius, (n_centres,), angstrom.
 
-    Smooth minimum of the distances, plus ``axis_margin``, so that the nearest neighbor always
-    counts in full. Not in the paper, where all neighbors may.
-
-    :param lengths: (n_centres, n_neighbors), angstrom
-    :param valid: (n_centres, n_neighbors), False for padding
-    :param outer: the outer radius R_out, angstrom
-    :return: (n_centres,), angstrom
+    :param nearness: as in `_enclosing`, and so is ``radial``
     """
-    if constants.axis_margin is None:
-        return None
-    present = switch_off(lengths, outer, constants.margin) * valid
-    boltzmann = present * torch.exp(constants.beta * (outer - lengths))
-    excess = (boltzmann * (lengths - outer)).sum(1) / (1.0 + boltzmann.sum(1))
-    return outer + excess + constants.axis_margin
+    return _mean_nearness(nearness[:, None, :], radial[:, None, :], 1.0) * (-1.0 / constants.beta)
+
+
+def _mean_nearness(nearness: Tensor, present: Tensor, of_outer: float) -> Tensor:
+    """Mean of ``x = beta (R_out - r)``, weighted by ``e^x``, over distances r and the outer radius.
+
+    :param nearness: (n_centres, n, m), x
+    :param present: as ``nearness``, between 0 and 1, by which each distance counts
+    :param of_outer: by which the outer radius counts
+    :return: (n_centres,)
+    """
+    return Ensembles(len(nearness)).mean(nearness, present * torch.exp(nearness), of_outer)
 
 
 def pairs_within(
-    neighbors: NeighborGeometry,
-    n_first: int,
-    constants: FrameConstants,
-    axis: Tensor | None = None,
+    neighbors: NeighborGeometry, n_first: int, constants: FrameConstants
 ) -> NeighborPairs:
     """All ordered pairs of neighbors inside the inner cutoff, with the paper's weights.
 
+    A neighbor forms no pair with itself, as the weight of collinear ones is 0.
+
     :param neighbors: nearest first
     :param n_first: number of nearest neighbors that may be the first of a pair
-    :param axis: (n_centres,), see `axis_cutoff`
     """
-    lengths, inner = neighbors.lengths, neighbors.inner
-    directions = neighbors.directions
-    sin2 = 1.0 - (directions[:, :n_first] @ directions.transpose(1, 2)) ** 2
-    inside = neighbors.valid & (lengths < inner[:, None])
-    start = constants.sin2_threshold - constants.sin2_width
-    mask = inside[:, :n_first, None] & inside[:, None, :] & (sin2 > start)
-    mask.diagonal(dim1=1, dim2=2).fill_(False)
-    radial = switch_off(lengths, inner[:, None], constants.margin)
-    radial_first = radial[:, :n_first]
+    lengths, axis = neighbors.lengths[:, : neighbors.near], neighbors.axis
+    first = second = switch_off(lengths, neighbors.inner[:, None], constants.margin)
     if axis is not None and constants.axis_margin is not None:
-        mask &= (lengths[:, :n_first] < axis[:, None])[..., None]
-        of_axis = switch_off(lengths[:, :n_first], axis[:, None], constants.axis_margin)
-        radial_first = radial_first * of_axis
-    linear = (sin2 - start) / constants.sin2_width
-    weights = radial_first[..., None] * radial[:, None, :]
-    weights = weights * switch_on(sin2, start, constants.sin2_width) * linear
-    return NeighborPairs(neighbors, torch.where(mask, weights, 0.0))
+        first = second * switch_off(lengths, axis[:, None], constants.axis_margin)
+    width = constants.sin2_width
+    end = 1.0 - (constants.sin2_threshold - width)
+    cos2 = neighbors.cos2[:, :n_first, : neighbors.near]
+    angular = switch_off(cos2, end, width) * torch.rsub(cos2, end / width, alpha=1.0 / width)
+    weights = (first[:, :n_first, None] @ second[:, None, :]) * angular
+    return NeighborPairs(neighbors, weights)

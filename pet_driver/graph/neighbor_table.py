@@ -49,12 +49,13 @@ class NeighborTable:
         :param sizes: from which the table gets its width, under this name
         """
         n_atoms, device = len(edges.first), keep.device
-        count = torch.cumsum(keep, 0) - keep.to(torch.int64)  # kept edges before each edge
+        count = torch.add(torch.cumsum(keep, 0), keep, alpha=-1)  # kept edges before each edge
         column = count - count.index_select(0, edges.first).index_select(0, edges.centre)
-        width = max(sizes.of(name, torch.where(keep, column + 1, 0)), 1)
+        width = max(sizes.of(name, (column + 1) * keep), 1)
         size = n_atoms * width
-        slot = torch.where(keep & (column < width), edges.centre * width + column, size)
         # One more slot receives all that is left out.
+        slot = torch.add(column, edges.centre, alpha=width)
+        slot = slot.masked_fill_(~keep | (column >= width), size)
         source = torch.zeros(size + 1, dtype=torch.int64, device=device)
         source = source.scatter(0, slot, torch.arange(len(slot), device=device))[:size]
         valid = torch.zeros(size + 1, dtype=torch.bool, device=device)
@@ -68,4 +69,4 @@ class NeighborTable:
 
     def laid_out(self, values: Tensor) -> Tensor:
         """Values of the slots, (n_slots, k), from those of the edges, (n_edges, k); else zero."""
-        return torch.where(self.valid[:, None], values.index_select(0, self.source), 0.0)
+        return values.index_select(0, self.source) * self.valid[:, None]

@@ -21,6 +21,16 @@ class TableSizes(ABC):
         """
 
     @abstractmethod
+    def within(self, name: str, ascending: Tensor, end: Tensor | float) -> int:
+        """Size of a table of what lies below an end: at least 1, and at most all.
+
+        :param name: of the table
+        :param ascending: (n, m), of which the row that has most below its end gives the size that
+            is needed
+        :param end: (n, 1) or one for all
+        """
+
+    @abstractmethod
     def chosen(self, name: str, mask: Tensor) -> tuple[Tensor, Tensor | None]:
         """Indices at which a mask is true, in ascending order.
 
@@ -31,7 +41,7 @@ class TableSizes(ABC):
 
     @abstractmethod
     def note(self, wrong: Tensor) -> None:
-        """Note that results are of no use where the argument, () bool on the device, is true."""
+        """Note that results are of no use if any of ``wrong``, bool on the device, is true."""
 
 
 class MeasuredSizes(TableSizes):
@@ -51,6 +61,11 @@ class MeasuredSizes(TableSizes):
         self.found[name] = max(size, self.found.get(name, 0))
         return size
 
+    def within(self, name: str, ascending: Tensor, end: Tensor | float) -> int:
+        """The size that is needed."""
+        size = self.of(name, (ascending < end).sum(1))
+        return min(max(size, 1), ascending.shape[1])
+
     def chosen(self, name: str, mask: Tensor) -> tuple[Tensor, Tensor | None]:
         """Exactly the indices at which the mask is true."""
         indices = mask.nonzero().squeeze(1)
@@ -59,7 +74,7 @@ class MeasuredSizes(TableSizes):
 
     def note(self, wrong: Tensor) -> None:
         """Note it at once."""
-        self.wrong = self.wrong or bool(wrong)
+        self.wrong = self.wrong or bool(wrong.any())
 
 
 class FixedSizes(TableSizes):
@@ -67,31 +82,48 @@ class FixedSizes(TableSizes):
 
     :param sizes: by name
     :param device: of the tables
-
-    wrong: () bool on the device, whether a table would have needed more than it got, or results are
-    of no use for another reason.
     """
 
     def __init__(self, sizes: Mapping[str, int], device: torch.device) -> None:
         self._sizes = dict(sizes)
-        self.wrong = torch.zeros((), dtype=torch.bool, device=device)
+        self._device = device
+        self._notes: list[Tensor] = []
+
+    @property
+    def wrong(self) -> Tensor:
+        """Whether a table would have needed more than it got, or results are of no use.
+
+        () bool on the device. All notes are put together here, in few kernels.
+        """
+        if not self._notes:
+            return torch.zeros((), dtype=torch.bool, device=self._device)
+        return torch.cat(self._notes).any()
 
     def of(self, name: str, needed: Tensor) -> int:
         """The size that was given; whether it suffices is noted."""
         size = self._sizes[name]
-        self.note((needed > size).any())
+        self.note(needed > size)
         return size
+
+    def within(self, name: str, ascending: Tensor, end: Tensor | float) -> int:
+        """The size that was given; whether the next one would have been needed is noted."""
+        size, columns = max(self._sizes[name], 1), ascending.shape[1]
+        if size < columns:
+            self.note(ascending[:, size : size + 1] < end)
+        return min(size, columns)
 
     def chosen(self, name: str, mask: Tensor) -> tuple[Tensor, Tensor | None]:
         """As many indices as the table has rows."""
         size = self._sizes[name]
+        if not size:
+            self.note(mask)
+            return torch.empty(0, dtype=torch.int64, device=mask.device), None
         before = torch.cumsum(mask, 0)
-        count = before[-1]
+        count = before[-1:]
         self.note(count > size)
         rank = torch.arange(1, size + 1, device=mask.device)
-        indices = torch.searchsorted(before, torch.minimum(rank, count))
-        return indices.clamp(max=len(mask) - 1), rank <= count
+        return torch.searchsorted(before, torch.minimum(rank, count)), rank <= count
 
     def note(self, wrong: Tensor) -> None:
         """Note it on the device."""
-        self.wrong = self.wrong | wrong
+        self._notes.append(wrong.flatten())

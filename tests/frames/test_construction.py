@@ -11,14 +11,10 @@ from scipy.spatial.transform import Rotation
 from helpers import CONTRAST, SHARED
 from pet_driver.evaluation.rotation_error import random_rotations
 from pet_driver.frames import FrameConstants, environment_frames
-from pet_driver.frames.neighbor_pairs import NeighborGeometry, inner_cutoff, pairs_within
-from pet_driver.frames.pruning import (
-    Ensembles,
-    contrasted,
-    power_maximum,
-    prune,
-    smooth_maximum,
-)
+from pet_driver.frames.ensembles import Ensembles
+from pet_driver.frames.neighbor_pairs import NeighborGeometry, pairs_within
+from pet_driver.frames.polar import polar
+from pet_driver.frames.pruning import contrasted, power_maximum, prune, smooth_maximum
 from pet_driver.graph import System, find_edges
 
 REFERENCE = SHARED / "reference" / "ecse_frames" / "ecse_frames_reference.json"
@@ -42,16 +38,13 @@ def neighbors_of_first(atoms: Atoms, cutoff: float) -> np.ndarray:
 def test_frames_and_weights_equal_the_original_code():
     for environment in json.loads(REFERENCE.read_text())["environments"]:
         vectors = torch.tensor(environment["neighbors"], dtype=torch.float64)[None]
-        valid = torch.ones(vectors.shape[:2], dtype=torch.bool)
-        lengths = vectors.norm(dim=-1)
-        directions = vectors / lengths[..., None]
-        sin2 = 1.0 - (directions @ directions.transpose(1, 2)) ** 2
-        inner = inner_cutoff(lengths, sin2, valid, environment["r_out"], CONSTANTS)
-        assert inner.item() == pytest.approx(environment["r_in"], abs=1e-10)
-        neighbors = NeighborGeometry(lengths, directions, valid, inner)
+        lengths, directions = polar(vectors)
+        neighbors = NeighborGeometry.of(lengths, directions, environment["r_out"], CONSTANTS)
+        assert neighbors.inner.item() == pytest.approx(environment["r_in"], abs=1e-10)
         pairs = pairs_within(neighbors, lengths.shape[1], CONSTANTS)
         present = pairs.weights.flatten().nonzero().squeeze(1)
-        frames, weights = pairs.frames(present), pairs.weights.flatten()[present]
+        _, frames = pairs.frames(present)
+        weights = pairs.weights.flatten()[present]
         assert_same_set(frames, weights, environment["frames"], environment["weights"])
         ensembles = Ensembles(1)
         largest = smooth_maximum(ensembles, pairs.weights)
@@ -112,6 +105,17 @@ def test_first_axes_are_near_neighbors():
     assert axes(frame_set) == {0, 1, 2, 3}
     assert axes(fewer) == {0, 1}
     assert fewer.weights.sum().item() == pytest.approx(1.0, abs=1e-14)
+
+
+def test_neighbors_beyond_the_outer_radius_form_pairs():
+    """Where there are no others: R_in is then up to a margin larger than R_out."""
+    neighbors = torch.tensor([[3.87, 0, 0], [0, 3.87, 0], [0, 0, 3.88]], dtype=torch.float64)
+    for constants in (CONSTANTS, replace(CONTRAST.frames, margin=0.15)):
+        found = frames_of(neighbors, constants=constants)
+        pairs = found.frames[(found.frames[:, :, 0] @ neighbors.T).amax(1) > 3.86]
+        assert len(pairs) >= 3
+        axes = {int(axis.argmax()) for axis in pairs[:, :, 0]}
+        assert axes == {0, 1, 2}
 
 
 def test_local_coordinates_do_not_know_the_orientation():
@@ -178,6 +182,8 @@ def test_constants_are_checked():
         FrameConstants.from_dict({"margn": 0.2})
     with pytest.raises(ValueError, match="spread and sin2_threshold are two names"):
         FrameConstants.from_dict({"spread": 0.2, "sin2_threshold": 0.2})
+    with pytest.raises(ValueError, match=r"sin2_width is 0\.3; it must be above 0 and not above"):
+        FrameConstants(sin2_width=0.3)
 
 
 def test_constants_of_contrast_are_checked_and_kept():

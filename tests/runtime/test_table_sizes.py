@@ -6,6 +6,7 @@ import torch
 from pet_driver.runtime.table_sizes import FixedSizes, MeasuredSizes
 
 MASK = torch.tensor([False, True, False, True, True, False])
+ROWS = torch.tensor([[1.0, 2.0, 3.0], [1.0, 1.5, 4.0]])
 CPU = torch.device("cpu")
 
 
@@ -36,6 +37,24 @@ def test_fixed_sizes(size, wrong):
     assert indices[counts].tolist() == [1, 3, 4][:size]
     assert set(indices[~counts].tolist()) <= {4}
     assert len(indices) == size
+
+
+def test_measured_sizes_of_rows_that_ascend():
+    sizes, ends = MeasuredSizes(), torch.tensor([[3.5], [0.0]])
+    assert sizes.within("one end", ROWS, 2.5) == 2
+    assert sizes.within("an end for each", ROWS, ends) == 3
+    assert sizes.within("none", ROWS, 0.5) == 1
+    assert sizes.found == {"one end": 2, "an end for each": 3, "none": 0}
+
+
+@pytest.mark.parametrize(("size", "wrong"), [(0, True), (1, True), (2, False), (3, False)])
+def test_fixed_sizes_of_rows_that_ascend(size, wrong):
+    """At least one column, and no more than there are."""
+    sizes = FixedSizes({"rows": size, "many": size + 3}, CPU)
+    assert sizes.within("many", ROWS, 2.5) == 3
+    assert not sizes.wrong
+    assert sizes.within("rows", ROWS, 2.5) == max(size, 1)
+    assert bool(sizes.wrong) == wrong
 
 
 def test_no_room_at_all():
