@@ -164,8 +164,7 @@ class Potential(DescribedModel):
         """
         if self._resident is not None and isinstance(domain, ExchangeDomain):
             found = self._resident.compute_share(domain)
-            if found is not None:
-                return found
+            return self.evaluate(found) if isinstance(found, Graph) else found
         return self.evaluate(domain.graph())
 
     def graph(self, structures: Sequence[Atoms | System]) -> Graph:
@@ -273,9 +272,9 @@ class Potential(DescribedModel):
     def _computed(self, systems: list[System]) -> list[Prediction]:
         """Predictions of structures that are evaluated together."""
         found = None if self._resident is None else self._resident.compute(systems)
-        if found is not None:
+        if isinstance(found, list):
             return found
-        graph = self.graph(systems)
+        graph = found or self.graph(systems)
         return self.evaluate(graph).split(graph.sizes)
 
     def _attempt(self, graph: Graph) -> Prediction:

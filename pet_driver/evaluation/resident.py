@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ..graph import ResidentList, StructureGraphs, System
+from ..graph import Graph, ResidentList, StructureGraphs, System
 from ..parallel import ExchangeDomain, ResidentDomain
 from .options import EvaluationOptions
 from .prediction import Prediction
@@ -46,11 +46,11 @@ class ResidentEvaluation:
             return None
         return cls(recipe, graphs, memory)
 
-    def compute(self, systems: Sequence[System]) -> list[Prediction] | None:
-        """Predictions for structures; None: evaluate them in another way.
+    def compute(self, systems: Sequence[System]) -> list[Prediction] | Graph | None:
+        """Predictions for structures; or their graph, to be evaluated in parts; or None.
 
-        That is so for atoms that were not evaluated before: most of those that come once do not
-        come again, and tables of fixed sizes have more padding.
+        None is for atoms that were not evaluated before: most of those that come once do not come
+        again, and tables of fixed sizes have more padding.
 
         :raises PetDriverError: for unknown elements, charges or spins, impossible geometries, and
             results that are not finite
@@ -64,16 +64,16 @@ class ResidentEvaluation:
             steps.allocated_anew()
         found = steps.prediction(self._memory)
         if found is None:
-            return None
+            return steps.graph()
         parts = found.split(edges.sizes)
         for part in parts:
             part.check()
         return parts
 
-    def compute_share(self, domain: ExchangeDomain) -> Prediction | None:
+    def compute_share(self, domain: ExchangeDomain) -> Prediction | Graph:
         """Prediction for one rank's share of a structure, which `domain` has followed. Collective.
 
-        :return: None: evaluate it in another way
+        :return: or the graph, to be evaluated in parts
         :raises PetDriverError: on every rank, if results are not finite or any rank failed
         """
         kept = self._domain
@@ -87,9 +87,10 @@ class ResidentEvaluation:
         if domain.update_resident(graphs):
             steps.allocated_anew()
         found = steps.prediction(self._memory)
-        if found is not None:
-            with domain.agreement():
-                found.check(domain.local_ids)
+        if found is None:
+            return steps.graph() or domain.graph()
+        with domain.agreement():
+            found.check(domain.local_ids)
         return found
 
     def _of_atoms(self, systems: Sequence[System]) -> tuple[ResidentList, ResidentSteps] | None:

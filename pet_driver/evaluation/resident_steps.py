@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..graph import NEIGHBORS, SEEN, ResidentGraphs, forces_and_virials
+from ..graph import NEIGHBORS, SEEN, Graph, ResidentGraphs, forces_and_virials
 from ..runtime.devices import release_memory
 from ..runtime.recorded_kernels import RecordedKernels, can_record
 from ..runtime.table_sizes import FixedSizes, MeasuredSizes, TableSizes
@@ -95,6 +95,22 @@ class ResidentSteps:
             stacklevel=4,
         )
         return None
+
+    def graph(self) -> Graph | None:
+        """Graph of a step, made on the device, to be evaluated in parts.
+
+        :return: None: it has to be made in another way
+        """
+        n_atoms = sum(self.graphs.sizes)
+        if not self.graphs.local or n_atoms == 0:
+            return None
+        sizes = MeasuredSizes()
+        try:
+            self._upload(self.graphs.inputs())
+            graph = self.graphs.graph(self._inputs, sizes)
+        except torch.OutOfMemoryError:
+            graph = None
+        return None if sizes.wrong else graph
 
     def _predicted(self) -> Prediction | None:
         collective = self.graphs.collective

@@ -170,10 +170,15 @@ def test_atoms_without_neighbors():
         compared(potential, evaluation.compute(as_systems(structures)), structures)
 
 
-def test_what_does_not_fit_is_left_to_others(water_box):
-    potential = Potential(random_checkpoint(MODERN), dtype="float64")
+@pytest.mark.parametrize("hyper", [MODERN, FOREIGN], ids=["modern", "foreign"])
+def test_what_does_not_fit_is_a_graph_for_parts(hyper, water_box):
+    checkpoint = random_checkpoint(hyper)
+    potential = Potential(checkpoint, dtype="float64", memory_share=1e-9)
     evaluation = resident_of(potential, memory=1000)
-    assert evaluation.compute(as_systems([water_box])) is None
+    for seed in range(2):
+        atoms = shaken(water_box, seed)
+        graph = evaluation.compute(as_systems([atoms]))
+        compared(Potential(checkpoint, dtype="float64"), [potential.evaluate(graph)], [atoms])
 
 
 def test_atoms_that_come_once_are_left_to_others(molecule):
