@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if "--mpi" in words:
             ipi.leave_job(2 if isinstance(code, str) else code or 0)
+        if words[:1] == ["train"] and isinstance(code, int) and code:
+            train.leave_group(code)
 
 
 def _run(words: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -67,6 +68,22 @@ def run(options: argparse.Namespace) -> None:
             process.wait()
     if workers.first:
         print(f"wrote {path}")
+
+
+def leave_group(code: int) -> None:
+    """End this process at once after an error, if it shares a training with others.
+
+    Otherwise the connections to a process that was killed are taken down while Python exits, and
+    their library may abort.
+
+    :param code: exit code of the command
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _command(options: argparse.Namespace, folder: Path) -> list[str]:
