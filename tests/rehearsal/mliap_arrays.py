@@ -74,6 +74,8 @@ class KokkosArrays(Arrays):
     """The same from `pair_style mliap/kk`, which has an exchange of values of atoms."""
 
     def forward_exchange(self, source, target, _columns) -> None:
+        if self.ntotal:  # KOKKOS reads pointers, which are those of its own device
+            assert source.device == target.device == torch.as_tensor(self.rij).device
         target.copy_(source[torch.as_tensor(self._owner, device=source.device)])
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("pet_driver", "tests", "lammps_examples", "pyproject.toml")
 FIRST = ("test_devices", "test_budgets")  # they notice most
-LEFT_OUT = ("test_ranks", "test_pretence")  # slow; not about the package
+LEFT_OUT = ("test_ranks", "test_pretence", "test_gpu_benchmark")  # slow; not about the package
 SLOW_CASES = "not little and not cuda:1"
 LIMIT = 1800  # seconds of one run
 
