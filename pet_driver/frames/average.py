@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -221,18 +222,21 @@ def _runs(table: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
 
 
 def _part_sizes(per_centre: Tensor, size: int) -> tuple[list[int], list[int]]:
-    """Numbers of centres and of samples of runs of centres with about ``size`` samples each.
+    """Numbers of centres and of samples of runs of centres with at most ``size`` samples each.
+
+    A centre that has more is a run of its own.
 
     :param per_centre: (n_centres,), number of samples
     """
-    if not len(per_centre):
-        return [0], [0]
-    ends = torch.cumsum(per_centre.cpu(), 0)
-    run = (ends - 1) // size
-    _, sizes = torch.unique_consecutive(run, return_counts=True)
-    last = torch.cumsum(sizes, 0) - 1
-    n_samples = torch.diff(ends[last], prepend=ends.new_zeros(1))
-    return sizes.tolist(), n_samples.tolist()
+    ends = torch.cumsum(per_centre.cpu(), 0).numpy()
+    n_centres, n_samples = [], []
+    first, before = 0, 0
+    while first < len(ends):
+        next_first = max(int(np.searchsorted(ends, before + size, side="right")), first + 1)
+        n_centres.append(next_first - first)
+        n_samples.append(int(ends[next_first - 1]) - before)
+        first, before = next_first, int(ends[next_first - 1])
+    return n_centres or [0], n_samples or [0]
 
 
 def in_parts(function: Callable[..., Tensor], chunk: int | None, *tables: Tensor | None) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pet_driver.frames import FrameAverage, FrameSet, in_parts
-from pet_driver.frames.average import WholeAverage
+from pet_driver.frames.average import WholeAverage, _part_sizes
 
 N_NEIGHBORS = torch.tensor([3, 0, 5, 2])
 COUNTS = torch.tensor([2, 1, 4, 3])
@@ -94,6 +94,17 @@ def test_recomputing_leaves_random_numbers_alone(tables, frame_set, monkeypatch)
     edges, node = (x.clone().requires_grad_(True) for x in tables)
     means, _ = FrameAverage(N_NEIGHBORS, frame_set, 2)(evaluate, [edges], node)
     torch.autograd.grad(sum(x.sum() for x in means), [edges, node])
+
+
+def test_parts_of_many_samples():
+    """Kernels of attention take 65,535 rows at most, whatever the number of samples."""
+    per_centre = torch.randint(1, 7, (2_000_000,), generator=torch.Generator().manual_seed(2))
+    n_centres, n_samples = _part_sizes(per_centre, 65_535)
+    assert max(n_samples) <= 65_535
+    assert sum(n_samples) == per_centre.sum()
+    assert sum(n_centres) == len(per_centre)
+    firsts = torch.split(per_centre, n_centres)
+    assert [int(x.sum()) for x in firsts] == n_samples
 
 
 def test_all_at_once(tables, frame_set):
