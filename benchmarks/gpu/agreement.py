@@ -19,6 +19,7 @@ from pet_driver.evaluation.prediction import Prediction
 from pet_driver.files.checkpoint import Checkpoint, random_checkpoint
 
 _LIMIT = 1e-9  # of float64, relative; float32 and tf32 are recorded only
+_TIMES = 6
 _QUICK = ("layer", "foreign", "tensors")
 
 
@@ -50,8 +51,11 @@ def compare(
             reference = Potential(model, dtype="float64", **options)
             expected.extend(reference.compute(structures))
         chosen = {**PRECISIONS[precision], **options}
-        found = Potential(model, device=settings.device, **chosen).compute(structures)
-        numbers = differences(found, expected, baselines)
+        potential = Potential(model, device=settings.device, **chosen)
+        # The first times in parts and with measured sizes, then with fixed ones, then recorded.
+        found = [potential.compute(structures) for _ in range(_TIMES)]
+        numbers = [differences(each, expected, baselines) for each in found]
+        numbers = {key: max(each[key] for each in numbers) for key in numbers[0]}
         worst = max(numbers, key=lambda key: numbers[key])
         if precision == "float64" and not numbers[worst] <= _LIMIT:
             sentence = f"{worst} differ by {numbers[worst]:.1e}, more than {_LIMIT:.0e}"

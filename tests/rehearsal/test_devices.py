@@ -22,6 +22,30 @@ def test_same_numbers(case, device):
         potential = Potential(checkpoint, dtype="float64", device=device, **options)
         found = potential.compute(MOLECULES)
         assert gpu.account.kernels.total() > 100
+    same(found, expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", CASES)
+def test_same_numbers_again_and_again(case):
+    """Atoms that come again: in parts, with measured sizes of tables, with fixed ones."""
+    hyper, options = CASES[case]
+    checkpoint = random_checkpoint(hyper)
+    bent = [MOLECULES[0], MOLECULES[2]]
+    for structures in (bent, MOLECULES):  # with atoms on a line sizes stay measured
+        expected = Potential(checkpoint, dtype="float64", **options).compute(structures)
+        with PretendedGpu() as gpu:
+            potential = Potential(checkpoint, dtype="float64", device="cuda", **options)
+            for _ in range(4):
+                gpu.reset()
+                same(potential.compute(structures), expected)
+            waits = gpu.reset().totals()["waits"]
+        if potential.scope in ("layer", "none") and not options.keys() & {"chunk", "memory_share"}:
+            assert (waits == 1) == (structures is bent or potential.scope == "none")
+
+
+def same(found, expected):
+    """Compare predictions."""
     for x, y in zip(found, expected, strict=True):
         assert x.energy == pytest.approx(y.energy, rel=1e-12)
         np.testing.assert_allclose(x.forces, y.forces, atol=1e-11)
