@@ -137,7 +137,8 @@ def mpi(settings: Settings) -> dict[str, Any]:
     result = run_program([sys.executable, "-c", text], Path.cwd(), settings, _SLOW)
     line = next(line for line in result.stdout.splitlines() if line.startswith("FOUND"))
     _, on_device, version = line.split(maxsplit=2)
-    launcher = mpi_command(1)[0]
+    path = Path(mpi_command(1)[0])
+    launcher = "of this environment" if path.is_absolute() else path.name
     return {"MPI": version, "reads GPU memory": on_device == "True", "launcher": launcher}
 
 
