@@ -34,10 +34,15 @@ def describe_hardware() -> dict[str, str | int]:
     """Model of the CPU, number of cores that this process may use, versions of Python and torch."""
     return {
         "cpu": cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores(),
+        "cores": usable_cores(),
         "python": platform.python_version(),
         "torch": importlib.metadata.version("torch"),
     }
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores()
 
 
 def cores() -> int:

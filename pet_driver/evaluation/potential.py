@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -151,11 +150,7 @@ class Potential(DescribedModel):
         prediction = self.chunking.retried(
             lambda: self._attempt(graph), lambda: graph.collective.largest(graph.n_centres)
         )
-        mine = np.append(prediction.virial.ravel(), prediction.energy)
-        totals = graph.collective.total(mine)
-        return dataclasses.replace(
-            prediction, virial=totals[:9].reshape(3, 3), energy=float(totals[9])
-        )
+        return prediction.of_all(graph.collective)
 
     def evaluate_share(self, domain: Domain) -> Prediction:
         """Evaluate one rank's share of a structure, at the positions that it has followed.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import PetDriverError
 from ..files.output_names import DIRECT_FORCES, DIRECT_VIRIAL
+from ..graph import Collective
 from .evaluation import Evaluation
 
 Floats = NDArray[np.float64]
@@ -88,6 +89,14 @@ class Prediction:
             {name: x for name, x in properties.items() if x.ndim == 2},
             {name: x for name, x in properties.items() if x.ndim == 3},
         )
+
+    def of_all(self, collective: Collective) -> Prediction:
+        """The same, with the energy and the virial of all processes that share the structure.
+
+        Collective. ``energy`` and ``virial`` were sums over this process's own atoms.
+        """
+        totals = collective.total(np.append(self.virial.ravel(), self.energy))
+        return dataclasses.replace(self, virial=totals[:9].reshape(3, 3), energy=float(totals[9]))
 
     def split(self, sizes: Sequence[int]) -> list[Prediction]:
         """Predictions of the structures that follow each other in this one.

@@ -78,7 +78,8 @@ class ResidentEvaluation:
         """
         kept = self._domain
         if kept is None or not domain.has_atoms_of(kept[0]):
-            graphs = domain.resident(self._graphs.default_charge_and_spin())
+            charge_and_spin = self._graphs.charge_and_spin.default(self._graphs.device)
+            graphs = domain.resident(charge_and_spin)
             steps = ResidentSteps(self._recipe, graphs, self._graphs.device)
             if kept is not None:
                 steps.sizes = kept[1].sizes  # a guess, as any other

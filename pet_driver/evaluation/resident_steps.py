@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import warnings
 from collections.abc import Callable
@@ -123,12 +122,7 @@ class ResidentSteps:
                 rows, wrong = self._measured()
             if collective.largest(int(wrong)):
                 return None  # two atoms coincide, which the other way says in words
-        prediction = Prediction.unpacked(rows, self._shapes)
-        mine = np.append(prediction.virial.ravel(), prediction.energy)
-        totals = collective.total(mine)
-        return dataclasses.replace(
-            prediction, virial=totals[:9].reshape(3, 3), energy=float(totals[9])
-        )
+        return Prediction.unpacked(rows, self._shapes).of_all(collective)
 
     def _all_fit(self, memory: Callable[[], int]) -> bool:
         """Whether there are samples on every process, and all of them can be evaluated at once.

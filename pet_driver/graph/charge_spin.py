@@ -59,12 +59,21 @@ class ChargeAndSpin:
             return None
         return torch.tensor([self.of(system) for system in systems], device=device).view(-1, 2)
 
+    def default(self, device: torch.device) -> Tensor | None:
+        """Charge and spin multiplicity of structures that state none, (1, 2).
+
+        :return: None for models that depend on neither
+        """
+        if not self.largest_spin:
+            return None
+        return torch.tensor([[self.charge, self.spin]], device=device)
+
     def filled(self, graph: Graph) -> Graph:
         """Graph with the default charge and spin, where the model needs them and it has none."""
         padded = graph.padded
-        if not self.largest_spin or padded.charge_and_spin is not None:
+        given = self.default(padded.valid.device) if padded.charge_and_spin is None else None
+        if given is None:
             return graph
-        given = torch.tensor([[self.charge, self.spin]], device=padded.valid.device)
         filled = dataclasses.replace(padded, charge_and_spin=given.expand(graph.n_centres, 2))
         return dataclasses.replace(graph, padded=filled)
 

@@ -102,15 +102,4 @@ class EdgeBuffers:
 
         :param charge_and_spin: (n_centres, 2), None: not given
         """
-        shape = (self.n_centres, table.n_neighbors)
-        species = self.of_neighbor.index_select(0, table.source)
-        return PaddedNeighbors(
-            self.n_centres,
-            table.n_neighbors,
-            torch.arange(len(table.valid), device=species.device),
-            self.species,
-            torch.where(table.valid, species, 0).view(shape),
-            table.valid.view(shape),
-            charge_and_spin,
-            full=True,
-        )
+        return PaddedNeighbors.of_table(table, self.species, self.of_neighbor, charge_and_spin)

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .neighbor_table import NeighborTable
+
 
 @dataclass(frozen=True)
 class PaddedNeighbors:
@@ -61,6 +63,32 @@ class PaddedNeighbors:
             torch.as_tensor(centre_species, device=device),
             torch.as_tensor(neighbor_species.reshape(n_centres, width), device=device),
             torch.as_tensor(valid.reshape(n_centres, width), device=device),
+        )
+
+    @classmethod
+    def of_table(
+        cls,
+        table: NeighborTable,
+        centre_species: Tensor,
+        edge_species: Tensor,
+        charge_and_spin: Tensor | None,
+    ) -> PaddedNeighbors:
+        """All slots of a table that was laid out from a list of edges.
+
+        :param centre_species: (n_centres,), species index of each centre
+        :param edge_species: (n_edges,), species index of the neighbor of each edge of the list
+        :param charge_and_spin: (n_centres, 2), None: not given
+        """
+        shape = (len(centre_species), table.n_neighbors)
+        species = edge_species.index_select(0, table.source)
+        return cls(
+            *shape,
+            torch.arange(len(table.valid), device=table.valid.device),
+            centre_species,
+            torch.where(table.valid, species, 0).view(shape),
+            table.valid.view(shape),
+            charge_and_spin,
+            full=True,
         )
 
     def pad(self, edges: Tensor) -> Tensor:

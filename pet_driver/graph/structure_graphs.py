@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from ase import Atoms
-from torch import Tensor
 
 from .charge_spin import ChargeAndSpin
 from .graph import Graph, graph_of_edges
@@ -47,12 +46,6 @@ class StructureGraphs:
             self.device,
             self.charge_and_spin.table(systems, self.device),
         )
-
-    def default_charge_and_spin(self) -> Tensor | None:
-        """Charge and spin of structures that state none, (1, 2); None: the model needs neither."""
-        nothing = np.zeros((0, 3))
-        system = System(np.zeros(0, dtype=np.int64), nothing, np.zeros((3, 3)), np.zeros(3, bool))
-        return self.charge_and_spin.table([system], self.device)
 
     def resident_list(self, systems: Sequence[System]) -> ResidentList:
         """An empty list on the device for structures of these atoms, one after another.

@@ -13,6 +13,7 @@ from ..runtime.table_sizes import MeasuredSizes, TableSizes
 from .edge_exchange import TableExchange
 from .graph import Graph
 from .neighbor_table import ListedEdges, NeighborTable
+from .padded import PaddedNeighbors
 
 _PER_TRIAL = 1000  # numbers kept per neighbor where cutoffs adapt, the grid of trials included
 SEEN = "neighbors within the cutoffs of their edges"  # name of the size of their table
@@ -70,15 +71,9 @@ def _narrowed(graph: Graph, seen: Tensor, cutoffs: Tensor | None, sizes: TableSi
     first = torch.arange(n_atoms, device=seen.device) * width
     listed = ListedEdges(padded.centre, first, exchange.reverse)
     table = NeighborTable.of(listed, seen & padded.valid.view(-1), sizes, SEEN)
-    shape = (n_atoms, table.n_neighbors)
-    valid = table.valid.view(shape)
-    of_neighbor = padded.neighbor_species.view(-1).index_select(0, table.source).view(shape)
-    narrowed = dataclasses.replace(
-        padded,
-        n_neighbors=table.n_neighbors,
-        slots=torch.arange(len(table.valid), device=valid.device),
-        neighbor_species=torch.where(valid, of_neighbor, 0),
-        valid=valid,
+    species = padded.neighbor_species.view(-1)
+    narrowed = PaddedNeighbors.of_table(
+        table, padded.centre_species, species, padded.charge_and_spin
     )
     return dataclasses.replace(
         graph,

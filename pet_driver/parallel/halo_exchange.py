@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import PetDriverError
-from ..graph import ReverseEdgeExchange
+from ..graph import ReverseEdgeExchange, with_zero_row
 from .edge_pairing import EdgePairing
 from .transport import Transport
 
@@ -68,7 +68,7 @@ class HaloExchange(ReverseEdgeExchange):
 
     def reversed_values(self, edges: Tensor) -> Tensor:
         """Values (n_edges, k) of the reversed edges. Collective."""
-        padded = torch.cat([edges.detach(), edges.new_zeros(1, edges.shape[1])])
+        padded = with_zero_row(edges.detach())
         here = padded.index_select(0, self.reverse)
         outgoing = padded.index_select(0, self.send)
         received = self.transport.exchange(outgoing, self.counts, self.counts)
