@@ -7,9 +7,9 @@ Each step is a process of its own with a limit of time, so that neither a crash 
 process that hangs ends the others. After every step the results so far are written to FILE (JSON)
 and, as a table, beside it with the ending .md. Steps that are not run again keep what an earlier
 run on the same hardware has written there. With --together the checks are run at the same time,
-for less minutes on a machine with many cores; their times mean little then. --quick takes small
-systems and few steps; --pretended takes the GPU of tests/rehearsal, which is none. Exit code 0: no
-row has failed and no step was left out for want of time.
+which takes fewer minutes on a machine with many cores; timings of these steps are then unreliable.
+--quick takes small systems and few steps; --pretended takes the GPU of tests/rehearsal, which is
+none. Exit code 0: no row has failed and no step was left out for want of time.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from settings import Settings
 from table import overview, step_table
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+from results_file import describe_hardware, usable_cores  # noqa: E402
+
 RESULTS = HERE.parent / "results"
 PASSED, NOT_REHEARSED = "passed", "not rehearsed"
 _LEAST_SECONDS = 5.0
@@ -114,9 +117,6 @@ def opened(output: Path, options: argparse.Namespace) -> Content:
 
 def hardware() -> dict[str, Any]:
     """The machine without its card, which the step `environment` describes."""
-    sys.path.append(str(HERE.parent))
-    from results_file import describe_hardware
-
     try:
         return {"host": platform.node(), **describe_hardware()}
     except importlib.metadata.PackageNotFoundError:
@@ -169,9 +169,7 @@ def environment(processes: int = 1) -> dict[str, str]:
     paths += [given] if given else []
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
     if processes > 1:
-        affinity = hasattr(os, "sched_getaffinity")
-        cores = len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
-        found.setdefault("OMP_NUM_THREADS", str(max(cores // (2 * processes), 1)))
+        found.setdefault("OMP_NUM_THREADS", str(max(usable_cores() // (2 * processes), 1)))
     return found
 
 
