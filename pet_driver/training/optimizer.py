@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..errors import PetDriverError
+from .muon import Muon
 from .options import FitOptions
 
 _NOT_HIDDEN = ("embedder",)  # embeddings of elements and coordinates
@@ -15,11 +15,8 @@ _NOT_HIDDEN = ("embedder",)  # embeddings of elements and coordinates
 class Optimizer:
     """One or two optimizers of torch that change the weights together.
 
-    Muon (Jordan et al., kellerjordan.github.io/posts/muon) makes the steps of a matrix orthogonal,
-    here with a length like AdamW's (arXiv 2502.16982), so that both take the same learning rate. It
-    is meant for matrices between hidden layers; AdamW changes all other weights.
-
-    :raises PetDriverError: if this torch has no Muon
+    Muon is meant for matrices between hidden layers; AdamW changes all other weights. Both take the
+    same learning rate.
     """
 
     def __init__(self, network: torch.nn.Module, fit: FitOptions) -> None:
@@ -32,17 +29,10 @@ class Optimizer:
                 torch.optim.AdamW(named.values(), lr=self.rate, weight_decay=decay)
             ]
             return
-        if not hasattr(torch.optim, "Muon"):
-            raise PetDriverError(
-                f"torch {torch.__version__} has no Muon; install torch 2.9 or later, or set "
-                "fit.optimizer: adamw"
-            )
         others = [p for name, p in named.items() if not _is_hidden(name, p)]
         self.parts = [
             torch.optim.AdamW(others, lr=self.rate, weight_decay=decay),
-            torch.optim.Muon(
-                hidden, lr=self.rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
-            ),
+            Muon(hidden, self.rate, decay),
         ]
 
     def zero_grad(self) -> None:
