@@ -4,12 +4,14 @@ python benchmarks/silicon.py [--steps 20000] [--model MODEL]
 
 Uses the model `silicon`. Elastic constants are finite differences of the stress with respect to the
 strain; atoms are relaxed in the strained cell. `--steps` is the number of steps of
-lammps_examples/silicon_npt, 1 fs each, on two ranks (0: none).
+lammps_examples/silicon_npt, 1 fs each, on two ranks (0: none). Prints the results and writes them
+to results/silicon.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.optimize import BFGS
 from lammps_example import run_example
+from results_file import write_results
 
 from pet_driver.engines.ase import PETCalculator
 
@@ -34,11 +37,15 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("silicon_output"))
     options = parser.parse_args()
     crystal = relaxed(PETCalculator(options.model, dtype="float64"))
-    print(f"lattice constant {crystal.cell[0, 0]:.4f} Å")
-    for name, value in elastic_constants(crystal).items():
-        print(f"{name} {value:.0f} GPa")
+    results: dict[str, object] = {
+        "model": options.model,
+        "lattice constant, angstrom": round(crystal.cell[0, 0], 4),
+        "elastic constants, GPa": {k: round(x, 1) for k, x in elastic_constants(crystal).items()},
+    }
     if options.steps:
-        print("\n".join(constant_pressure(options.output, options.steps)))
+        results["constant pressure"] = constant_pressure(options.output, options.steps)
+    print(json.dumps(results, indent=1, ensure_ascii=False))
+    print(f"wrote {write_results('silicon', results)}")
 
 
 def relaxed(calculator: PETCalculator) -> Atoms:
@@ -78,7 +85,7 @@ def stress_slope(crystal: Atoms, strain: np.ndarray) -> np.ndarray:
     return (stresses[0] - stresses[1]) / (2.0 * STRAIN)
 
 
-def constant_pressure(folder: Path, steps: int) -> list[str]:
+def constant_pressure(folder: Path, steps: int) -> dict[str, object]:
     """Run dynamics at 300 K and 1 bar; averages leave out the first fifth."""
     thermo = run_example("silicon_npt", folder, {"steps": steps})
     kept = slice(len(thermo["Step"]) // 5, None)
@@ -86,13 +93,19 @@ def constant_pressure(folder: Path, steps: int) -> list[str]:
     picoseconds = 1e-3 * thermo["Step"]
     drift = np.polyfit(picoseconds[kept], thermo["Econserve"][kept], 1)[0]
     temperature, pressure = thermo["Temp"][kept], thermo["Press"][kept]
-    return [
-        f"{steps} steps at 300 K and 1 bar, {thermo['ms_per_step']:.0f} ms/step",
-        f"temperature {temperature.mean():.1f} ± {temperature.std():.1f} K",
-        f"pressure {pressure.mean():.0f} ± {pressure.std():.0f} bar",
-        f"lattice constants {' '.join(f'{x:.4f}' for x in edge.mean(1))} Å",
-        f"conserved quantity: {1e6 * drift / N_ATOMS:.0f} meV/atom/ns",
-    ]
+    return {
+        "steps of 1 fs, 300 K, 1 bar": steps,
+        "ms/step": round(float(thermo["ms_per_step"])),
+        "temperature and its fluctuation, K": [round(x, 1) for x in mean_and_spread(temperature)],
+        "pressure and its fluctuation, bar": [round(x) for x in mean_and_spread(pressure)],
+        "lattice constants, angstrom": [round(float(x), 4) for x in edge.mean(1)],
+        "drift of the conserved quantity, meV/atom/ns": round(1e6 * drift / N_ATOMS, 1),
+    }
+
+
+def mean_and_spread(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation."""
+    return float(values.mean()), float(values.std())
 
 
 if __name__ == "__main__":

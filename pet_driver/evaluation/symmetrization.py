@@ -66,8 +66,8 @@ def too_large(symmetrization: float, plain: float | None, error: float | None) -
             return (
                 f"the symmetrization force is {1e3 * symmetrization:.3g} meV/A, more than a third "
                 f"of {name} ({1e3 * value:.3g} meV/A): predictions in different frames differ "
-                "too much; use frame constants for accuracy, or train further with random_turns "
-                "and symmetrization_weight"
+                "too much; use frame constants for accuracy, or train further with a larger "
+                "symmetrization_weight and a smaller sampled_share"
             )
     return None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import PetDriverError
@@ -110,7 +110,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    save_file(tensors, partial, metadata=metadata)
+    # safetensors' own files are readable by their owner only.
+    partial.write_bytes(save(tensors, metadata=metadata))
     partial.replace(path)
 
 
