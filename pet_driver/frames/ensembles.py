@@ -1,4 +1,4 @@
-"""Sums, means and shares of the pairs of neighbors that are averaged together."""
+"""Sums and shares of the pairs of neighbors that are averaged together."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ class Ensembles:
             return of_centres
         return values.new_zeros(self.count).index_add(0, self.structure, of_centres)
 
+    def dot(self, values: Tensor, others: Tensor) -> Tensor:
+        """Sums of the products of two values of pairs, (count,)."""
+        of_centres = dot(values, others)
+        if self.structure is None:
+            return of_centres
+        return values.new_zeros(self.count).index_add(0, self.structure, of_centres)
+
     def largest(self, values: Tensor) -> Tensor:
         """Largest of the values of pairs, (count,); not differentiable."""
         of_centres = values.detach().amax((1, 2))
@@ -44,17 +51,17 @@ class Ensembles:
         of_centres = values if self.structure is None else values.index_select(0, self.structure)
         return of_centres[:, None, None]
 
-    def mean(self, values: Tensor, weights: Tensor, of_zero: float = NOTHING) -> Tensor:
-        """Weighted mean of the values of each ensemble, (count,): ``sum w v / (sum w + w_0)``.
+    def relative(self, weights: Tensor, largest: Tensor) -> Tensor:
+        """Weights divided by one number of their ensemble; 0 where all of them are 0.
 
-        :param values: (n_centres, n_first, n_second)
-        :param weights: as ``values``, not negative
-        :param of_zero: w_0, weight of one more value, which is 0
+        :param weights: (n_centres, n_first, n_second), not negative
+        :param largest: (count,), not negative
+        :return: as ``weights``
         """
-        mean: Tensor = _Mean.apply(  # type: ignore[no-untyped-call]  # torch's own
-            self, values, weights, of_zero
+        relative: Tensor = _Relative.apply(  # type: ignore[no-untyped-call]  # torch's own
+            self, weights, largest
         )
-        return mean
+        return relative
 
     def shares(self, weights: Tensor, of_rest: Tensor | float = NOTHING) -> Tensor:
         """Share of each pair in the weight of its ensemble: ``w / (sum w + w_0)``.
@@ -69,34 +76,33 @@ class Ensembles:
         return shares
 
 
-class _Mean(torch.autograd.Function):
-    """``m = sum w v / S`` with ``S = sum w + w_0``; can be differentiated again.
+class _Relative(torch.autograd.Function):
+    """``y = w / m`` of each pair, m of its ensemble; can be differentiated again.
 
-    ``dm/dv = w / S`` and ``dm/dw = (v - m) / S``.
+    With the gradient g of y, that of w is ``g / m`` and that of m ``-sum g y / m``.
     """
 
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401
         ensembles: Ensembles,
-        values: Tensor,
         weights: Tensor,
-        of_zero: float,
+        largest: Tensor,
     ) -> Tensor:
-        total = ensembles.total(weights) + of_zero
-        mean = ensembles.total(weights * values) / total
-        ctx.save_for_backward(values, weights, mean, total)
-        ctx.ensembles, ctx.of_zero = ensembles, of_zero
-        return mean
+        divisor = largest + NOTHING
+        relative = weights / ensembles.each(divisor)
+        ctx.save_for_backward(largest, divisor, relative)
+        ctx.ensembles = ensembles
+        return relative
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        values, weights, mean, total = ctx.saved_tensors
+        largest, divisor, relative = ctx.saved_tensors
         ensembles: Ensembles = ctx.ensembles
-        if torch.is_grad_enabled():  # as a function of the weights
-            total = ensembles.total(weights) + ctx.of_zero
-        slope = ensembles.each(gradient / total)
-        return None, slope * weights, slope * (values - ensembles.each(mean)), None
+        if torch.is_grad_enabled():  # as a function of the largest weight
+            divisor = largest + NOTHING
+        of_weights = gradient / ensembles.each(divisor)
+        return None, of_weights, -ensembles.dot(of_weights, relative)
 
 
 class _Shares(torch.autograd.Function):
@@ -125,6 +131,14 @@ class _Shares(torch.autograd.Function):
         ensembles: Ensembles = ctx.ensembles
         if torch.is_grad_enabled():  # as a function of the weights
             total = ensembles.total(weights) + (ctx.of_rest if rest is None else rest)
-        common = ensembles.total(gradient * shares)
+        common = ensembles.dot(gradient, shares)
         of_weights = (gradient - ensembles.each(common)) / ensembles.each(total)
         return None, of_weights, None if rest is None else -common / total
+
+
+def dot(values: Tensor, others: Tensor) -> Tensor:
+    """Sums of the products of two tables of each centre, (n_centres,).
+
+    :param values: (n_centres, ...), and so is ``others``
+    """
+    return (values.flatten(1)[:, None, :] @ others.flatten(1)[:, :, None]).view(len(values))

@@ -1,0 +1,354 @@
+"""Weights of the pairs of neighbors as one function of the vectors, and its derivatives.
+
+Pair j, k of neighbors at distances r_j <= R_in, with ``c = cos^2`` of their angle, has the paper's
+weight ``w = f_c(r_j) f_c(r_k) q_c(1-c) (end-c) / width``. The derivatives are written out, since
+autograd's would be three times as many operations. They are made of logarithmic ones: for a product
+with a factor ``s``, ``g = w dE/dw`` is the derivative by ``log s``, and ``g (1-s)`` that by the
+argument of the sigmoid that s is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..runtime.table_sizes import TableSizes
+from .constants import FrameConstants
+from .ensembles import dot
+from .polar import along_vectors
+from .switches import along_argument, joined, left, step_and_product, tables_of
+
+_LAMBERT_W_OF_1_OVER_E = 0.2784645427610738  # T(beta) = W0(1/e) / beta
+
+
+class PairWeights(NamedTuple):
+    """Near neighbors of each centre, nearest first, and the weights of their pairs.
+
+    lengths: (n_centres, n), angstrom; directions: (n_centres, n, 3), unit vectors; inner:
+    (n_centres,), inner cutoff, angstrom; weights: (n_centres, n_first, n_second), the paper's, not
+    normalized, of ordered pairs of the first so many neighbors.
+    """
+
+    lengths: Tensor
+    directions: Tensor
+    inner: Tensor
+    weights: Tensor
+
+
+def pair_weights(
+    vectors: Tensor, valid: Tensor, cutoff: float, constants: FrameConstants, sizes: TableSizes
+) -> PairWeights:
+    """Weights of all pairs inside the inner cutoff of each centre; can be differentiated again.
+
+    :param vectors: (n_centres, n_neighbors, 3), angstrom, n_neighbors at least 1; any value where
+        not ``valid``
+    :param valid: (n_centres, n_neighbors), False for padding
+    :param cutoff: radius within which all neighbors are present, angstrom
+    :param sizes: of the tables over neighbors
+    """
+    asked = _Asked(cutoff, constants, sizes)
+    return PairWeights(
+        *_PairWeights.apply(vectors, valid, asked)  # type: ignore[no-untyped-call]  # torch's own
+    )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What does not change with the vectors."""
+
+    cutoff: float
+    constants: FrameConstants
+    sizes: TableSizes
+
+    @property
+    def outer(self) -> float:
+        """The outer radius, angstrom."""
+        return self.cutoff - self.constants.margin
+
+
+class _Mean(NamedTuple):
+    """Mean of some x of each centre and of zeros, with weights ``v e^x`` and w_0.
+
+    x and weights: (n_centres, ...); total: (n_centres,), sum of all weights; mean: (n_centres,).
+    """
+
+    x: Tensor
+    weights: Tensor
+    total: Tensor
+    mean: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, present: Tensor, of_zero: float) -> _Mean:
+        """Mean of x with the ``present`` v, between 0 and 1, and of a zero of weight w_0."""
+        weights = present * torch.exp(x)
+        total = weights.flatten(1).sum(1) + of_zero
+        return cls(x, weights, total, dot(weights, x) / total)
+
+    def slopes(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients by ``log v`` and by x, given that of the mean, (n_centres,)."""
+        shape = (-1, *(1,) * (self.x.dim() - 1))
+        share = self.weights * (gradient / self.total).view(shape)
+        of_present = share * (self.x - self.mean.view(shape))
+        return of_present, share + of_present
+
+
+class _Enclosure(NamedTuple):
+    """Neighbors within the outer radius and the smooth minima of their distances.
+
+    lengths, directions: as in `PairWeights`; cosine: (n_centres, n, n), of the angles between
+    neighbors; angular: as ``cosine``, argument of the switch of pairs; steps and products: of the
+    switches of lengths and pairs, joined; nearness: (n_centres, n), ``x = beta (R_out - r)``;
+    apart: (n_centres, n, n), ``x_j - x_k``; pairs: mean of ``beta (R_out - R)`` where ``R =
+    SmoothMax(r, r') + T(beta)`` of each pair; nearest: mean of the nearness.
+    """
+
+    lengths: Tensor
+    directions: Tensor
+    cosine: Tensor
+    angular: Tensor
+    steps: Tensor
+    products: Tensor
+    nearness: Tensor
+    apart: Tensor
+    pairs: _Mean
+    nearest: _Mean | None
+
+    @classmethod
+    def of(cls, vectors: Tensor, lengths: Tensor, asked: _Asked) -> _Enclosure:
+        """Of (n_centres, n, 3) vectors, nearest first, and their lengths."""
+        constants, outer = asked.constants, asked.outer
+        directions = vectors / lengths[..., None]
+        cosine = directions @ directions.transpose(1, 2)
+        angular = left(cosine * cosine, 1.0 - constants.sin2_threshold, constants.sin2_width)
+        radial = left(lengths, outer, constants.margin)
+        steps, products = step_and_product(joined(radial, angular))
+        of_lengths, of_pairs = tables_of(steps, radial, angular)
+        nearness = torch.rsub(lengths, constants.beta * outer, alpha=constants.beta)
+        # SmoothMax(r, r') = r + silu(beta (r' - r)) / beta.
+        apart = nearness[:, :, None] - nearness[:, None, :]
+        own = (nearness - _LAMBERT_W_OF_1_OVER_E)[:, :, None]
+        present = (of_lengths[:, :, None] @ of_lengths[:, None, :]) * of_pairs
+        # The table has every pair twice, and so the outer radius.
+        pairs = _Mean.of(own - torch.nn.functional.silu(apart), present, 2.0)
+        nearest = None
+        if constants.axis_margin is not None:
+            nearest = _Mean.of(nearness, of_lengths, 1.0)
+        return cls(
+            lengths, directions, cosine, angular, steps, products, nearness, apart, pairs, nearest
+        )
+
+    def slopes(self, of_pairs: Tensor, of_nearest: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients by the arguments of the switches of lengths and pairs, and by the nearness.
+
+        :param of_pairs: (n_centres,), gradient by the mean of pairs
+        :param of_nearest: (n_centres,), that by the mean of the nearness; None: no such mean
+        """
+        # All of it is symmetric in the two neighbors, which changes the table twice.
+        of_log, of_x = self.pairs.slopes(of_pairs)
+        of_lengths = of_log.sum(2) * 2.0
+        of_nearness = (of_x - _through_silu(of_x, self.apart)).sum(2) * 2.0
+        if self.nearest is not None and of_nearest is not None:
+            of_length, of_near = self.nearest.slopes(of_nearest)
+            of_lengths, of_nearness = of_lengths + of_length, of_nearness + of_near
+        logarithmic = joined(of_lengths, of_log)
+        slopes = along_argument(_to_argument(logarithmic, self.steps), self.products)
+        return *tables_of(slopes, of_lengths, of_log), of_nearness  # type: ignore[return-value]
+
+
+class _Weighted(NamedTuple):
+    """Weights of pairs, and what they are made of.
+
+    steps and products: of the switches of second neighbors, pairs and first neighbors, joined;
+    angle: (n_centres, n_first, n_second), argument of the switch of pairs; of_angle: the factor of
+    each pair; of_lengths: the product of the switches of its neighbors; weights: the product.
+    """
+
+    steps: Tensor
+    products: Tensor
+    angle: Tensor
+    of_angle: Tensor
+    of_lengths: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(
+        cls, near: _Enclosure, inner: Tensor, axis: Tensor | None, asked: _Asked, shape: list[int]
+    ) -> _Weighted:
+        """Pairs of the first neighbors, within ``axis``, and second ones, within ``inner``.
+
+        :param shape: n_first and n_second
+        """
+        n_first, n_second = shape
+        constants = asked.constants
+        lengths = near.lengths[:, :n_second]
+        # The window is the one next to that of the inner cutoff, of the same width.
+        angle = near.angular[:, :n_first, :n_second] + 1.0
+        arguments = [left(lengths, inner[:, None], constants.margin), angle]
+        if axis is not None and constants.axis_margin is not None:
+            arguments.append(left(lengths[:, :n_first], axis[:, None], constants.axis_margin))
+        steps, products = step_and_product(joined(*arguments))
+        second, of_angle, *of_axis = tables_of(steps, *arguments)
+        first = second[:, :n_first]
+        if of_axis:
+            first = first * of_axis[0]
+        of_angle = of_angle * angle
+        of_lengths = first[:, :, None] @ second[:, None, :]
+        return cls(steps, products, angle, of_angle, of_lengths, of_lengths * of_angle)
+
+    def slopes(self, gradient: Tensor) -> list[Tensor]:
+        """Gradients by the arguments of the switches.
+
+        :param gradient: as ``weights``
+        :return: (n_centres, n_second), (n_centres, n_first, n_second) and, if there is a switch of
+            the first neighbors, (n_centres, n_first)
+        """
+        n_first = self.weights.shape[1]
+        of_angle = gradient * self.of_lengths
+        of_log = of_angle * self.of_angle
+        first, second = of_log.sum(2), of_log.sum(1)
+        second[:, :n_first] += first
+        tables = [second, of_log]
+        if len(self.steps) > second.numel() + of_log.numel():
+            tables.append(first)
+        slopes = along_argument(_to_argument(joined(*tables), self.steps), self.products)
+        second, angle, *others = tables_of(slopes, *tables)
+        _, switch, *_ = tables_of(self.steps, *tables)
+        return [second, torch.addcmul(angle, of_angle, switch), *others]
+
+
+class _PairWeights(torch.autograd.Function):
+    """The tables of `PairWeights`."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, valid: Tensor, asked: _Asked) -> tuple[Tensor, ...]:  # noqa: ANN401
+        # Padding gets a fixed direction beyond the cutoff, where its weight is zero.
+        shown = torch.where(valid[..., None], vectors, asked.cutoff)
+        lengths, order = torch.sort(torch.linalg.vector_norm(shown, dim=-1), stable=True)
+        sizes, outer = asked.sizes, asked.outer
+
+        def enclosure(count: int) -> _Enclosure:
+            nearest = _rows(shown, order[:, :count])
+            return _Enclosure.of(nearest, lengths[:, :count], asked)
+
+        count = sizes.within("neighbors within the outer radius", lengths, outer)
+        near = enclosure(count)
+        inner, axis = _radii(near, asked)
+        n_second = sizes.within("neighbors within the inner cutoff", lengths, inner[:, None])
+        if n_second > count:  # where it is larger than the outer radius, up to a margin
+            near = enclosure(n_second)
+            inner, axis = _radii(near, asked)
+        n_first = n_second
+        if axis is not None:
+            n_first = sizes.within("first axes of a centre", lengths, axis[:, None])
+        shape = [min(n_first, n_second), n_second]
+        weighted = _Weighted.of(near, inner, axis, asked, shape)
+        ctx.asked, ctx.shape = asked, shape
+        order = order[:, : near.lengths.shape[1]]
+        ctx.save_for_backward(vectors, valid, order, *_packed(near, weighted))
+        ctx.set_materialize_grads(False)
+        return near.lengths, near.directions, inner, weighted.weights
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        vectors, valid, order, *kept = ctx.saved_tensors
+        asked: _Asked = ctx.asked
+        if torch.is_grad_enabled():  # as a function of the vectors, since differentiated again
+            rows = _rows(torch.where(valid[..., None], vectors, asked.cutoff), order)
+            near = _Enclosure.of(rows, torch.linalg.vector_norm(rows, dim=-1), asked)
+            weighted = _Weighted.of(near, *_radii(near, asked), asked, ctx.shape)
+        else:
+            near, weighted = _unpacked(kept)
+        of_vectors = _slopes(near, weighted, asked.constants, gradients)
+        index = order[..., None].expand_as(of_vectors)
+        return torch.zeros_like(vectors).scatter(1, index, of_vectors), None, None
+
+
+def _packed(near: _Enclosure, weighted: _Weighted) -> list[Tensor | None]:
+    """All tables, one after another."""
+    nearest = near.nearest or (None,) * len(_Mean._fields)
+    return [*near[:-2], *near.pairs, *nearest, *weighted]
+
+
+def _unpacked(tables: list[Tensor]) -> tuple[_Enclosure, _Weighted]:
+    """Inverse of `_packed`."""
+    n_tables, n_mean = len(_Enclosure._fields) - 2, len(_Mean._fields)
+    own, pairs = tables[:n_tables], tables[n_tables : n_tables + n_mean]
+    nearest, weighted = tables[n_tables + n_mean :][:n_mean], tables[n_tables + 2 * n_mean :]
+    of_nearest = None if nearest[0] is None else _Mean(*nearest)
+    near = _Enclosure(*own, pairs=_Mean(*pairs), nearest=of_nearest)  # type: ignore[arg-type]
+    return near, _Weighted(*weighted)
+
+
+def _rows(table: Tensor, order: Tensor) -> Tensor:
+    """Rows (n_centres, count, 3) of a table (n_centres, n, 3), of indices (n_centres, count)."""
+    return table.gather(1, order[..., None].expand(*order.shape, 3))
+
+
+def _radii(near: _Enclosure, asked: _Asked) -> tuple[Tensor, Tensor | None]:
+    """Inner cutoff and radius of first axes, (n_centres,), angstrom.
+
+    The first is the paper's R_in: it just encloses the closest non-collinear pair of neighbors,
+    plus the margin, and is a smooth minimum over pairs and the outer radius. The second lies
+    ``axis_margin`` beyond the smooth minimum of the distances; None where there is none.
+    """
+    constants, inverse = asked.constants, 1.0 / asked.constants.beta
+    inner = torch.rsub(near.pairs.mean, asked.outer + constants.margin, alpha=inverse)
+    if near.nearest is None or constants.axis_margin is None:
+        return inner, None
+    end = asked.outer + constants.axis_margin
+    return inner, torch.rsub(near.nearest.mean, end, alpha=inverse)
+
+
+def _slopes(
+    near: _Enclosure,
+    weighted: _Weighted,
+    constants: FrameConstants,
+    gradients: tuple[Tensor | None, ...],
+) -> Tensor:
+    """Gradient by the near vectors, (n_centres, n, 3), given those of `PairWeights`."""
+    of_lengths, of_directions, of_inner, of_weights = gradients
+    margin, beta, axis_margin = constants.margin, constants.beta, constants.axis_margin
+    if of_weights is None:
+        of_weights = torch.zeros_like(weighted.weights)
+    n_first, n_second = of_weights.shape[1:]
+    second, angle, *first = weighted.slopes(of_weights)
+    of_mean = second.sum(1) * (-1.0 / (beta * margin))
+    if of_inner is not None:
+        of_mean = torch.sub(of_mean, of_inner, alpha=1.0 / beta)
+    of_nearest = None
+    if first and axis_margin is not None:
+        of_nearest = first[0].sum(1) * (-1.0 / (beta * axis_margin))
+    radial, angular, nearness = near.slopes(of_mean, of_nearest)
+
+    along = torch.add(radial * (-1.0 / margin), nearness, alpha=-beta)
+    along[:, :n_second].sub_(second, alpha=1.0 / margin)
+    if first and axis_margin is not None:
+        along[:, :n_first].sub_(first[0], alpha=1.0 / axis_margin)
+    if of_lengths is not None:
+        along = along + of_lengths
+
+    angular[:, :n_first, :n_second].add_(angle)
+    of_cosine = angular * near.cosine
+    scale = -2.0 / constants.sin2_width
+    across = near.directions if of_directions is None else of_directions
+    keep = 0.0 if of_directions is None else 1.0
+    across = torch.baddbmm(across, of_cosine, near.directions, beta=keep, alpha=scale)
+    across = torch.baddbmm(across, of_cosine.transpose(1, 2), near.directions, alpha=scale)
+    return along_vectors(along, across, near.lengths, near.directions)
+
+
+def _to_argument(logarithmic: Tensor, step: Tensor) -> Tensor:
+    """Gradient by the argument of a sigmoid, given that by its logarithm."""
+    return torch.addcmul(logarithmic, logarithmic, step, value=-1.0)
+
+
+def _through_silu(gradient: Tensor, x: Tensor) -> Tensor:
+    """Gradient by x, given that by ``silu(x)``; can be differentiated again where recorded."""
+    if not torch.is_grad_enabled():
+        slope: Tensor = torch.ops.aten.silu_backward(gradient, x)
+        return slope
+    sigmoid = torch.sigmoid(x)
+    return gradient * sigmoid * (1.0 + x * (1.0 - sigmoid))
