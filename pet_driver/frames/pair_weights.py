@@ -278,7 +278,7 @@ def _unpacked(tables: list[Tensor]) -> tuple[_Enclosure, _Weighted]:
     own, pairs = tables[:n_tables], tables[n_tables : n_tables + n_mean]
     nearest, weighted = tables[n_tables + n_mean :][:n_mean], tables[n_tables + 2 * n_mean :]
     of_nearest = None if nearest[0] is None else _Mean(*nearest)
-    near = _Enclosure(*own, pairs=_Mean(*pairs), nearest=of_nearest)  # type: ignore[arg-type]
+    near = _Enclosure._make([*own, _Mean(*pairs), of_nearest])
     return near, _Weighted(*weighted)
 
 
