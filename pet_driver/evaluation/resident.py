@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from ..graph import Graph, ResidentList, StructureGraphs, System
-from ..parallel import ExchangeDomain, ResidentDomain
+from ..parallel import ExchangeDomain, ListedPairs, ResidentDomain, ResidentPairs
 from .options import EvaluationOptions
 from .prediction import Prediction
 from .resident_steps import ResidentSteps, StepRecipe
@@ -30,6 +31,7 @@ class ResidentEvaluation:
         # None: evaluated once
         self._kept: dict[tuple[bytes, ...], tuple[ResidentList, ResidentSteps] | None] = {}
         self._domain: tuple[ResidentDomain, ResidentSteps] | None = None
+        self._pairs: tuple[ResidentPairs, ResidentSteps] | None = None
 
     @classmethod
     def chosen(
@@ -93,6 +95,30 @@ class ResidentEvaluation:
         with domain.agreement():
             found.check(domain.local_ids)
         return found
+
+    def compute_pairs(self, listed: ListedPairs) -> tuple[Prediction, Tensor] | None:
+        """Prediction for the pairs of a step that an engine has listed, and the gradient by them.
+
+        All of their atoms are on this rank.
+
+        :return: the gradient (n_pairs, 3), eV/angstrom, is on the device; None: they have to be
+            evaluated in another way
+        :raises PetDriverError: if results are not finite
+        """
+        kept, n_atoms = self._pairs, len(listed.species)
+        if kept is None or kept[0].sizes != (n_atoms,):
+            device = self._graphs.device
+            charge_and_spin = self._graphs.charge_and_spin.default(device)
+            pairs = ResidentPairs(n_atoms, self._graphs.lists.cutoff, device, charge_and_spin)
+            kept = self._pairs = pairs, ResidentSteps(self._recipe, pairs, device)
+        pairs, steps = kept
+        if pairs.update(listed):
+            steps.allocated_anew()
+        found = steps.prediction(self._memory)
+        if found is None:
+            return None
+        found.check()
+        return found, pairs.per_pair(steps.gradient)
 
     def _of_atoms(self, systems: Sequence[System]) -> tuple[ResidentList, ResidentSteps] | None:
         """What is kept for these atoms; None if they were not evaluated before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,4 +142,5 @@ def dot(values: Tensor, others: Tensor) -> Tensor:
 
     :param values: (n_centres, ...), and so is ``others``
     """
-    return (values.flatten(1)[:, None, :] @ others.flatten(1)[:, :, None]).view(len(values))
+    count, size = len(values), math.prod(values.shape[1:])
+    return (values.reshape(count, 1, size) @ others.reshape(count, size, 1)).view(count)

@@ -167,7 +167,7 @@ class _KeptFrames(torch.autograd.Function):
             of_kept = of_kept * counts
         of_picked = torch.cat([of_first, e2 * across[:, None], of_kept[:, None]], dim=1)
         table = of_picked.new_zeros(weights.numel(), of_picked.shape[1])
-        table = table.index_add(0, keep, of_picked).view(*weights.shape, -1)
+        table = table.index_add(0, keep, of_picked).view(*weights.shape, of_picked.shape[1])
         n_first, n_second = weights.shape[1:]
         # Those of the second neighbors come with zeros for the neighbors after them.
         missing = directions.shape[1] - n_second

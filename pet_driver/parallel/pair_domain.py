@@ -11,14 +11,12 @@ from torch import Tensor
 
 from ..graph import Graph, check_distances
 from .base import check_unique
-from .edge_pairing import EdgePairing
+from .edge_pairing import ROUNDING, EdgePairing
 from .exchange_domain import compare_reversed_edges, exchange_graph
 from .rank_group import RankGroup
 
 if TYPE_CHECKING:
     from mpi4py import MPI
-
-_ROUNDING = 1e-6  # angstrom; this close to the cutoff an edge may be listed on one rank only
 
 
 class PairDomain(RankGroup):
@@ -60,7 +58,7 @@ class PairDomain(RankGroup):
                 i, j = edges
                 check_distances(np.linalg.norm(here, axis=1), ids[i], ids[j])
             pairing = EdgePairing.build(
-                self.comm, ids, n_local, edges, here, self.cutoff - _ROUNDING, 0.0
+                self.comm, ids, n_local, edges, here, self.cutoff - ROUNDING, 0.0
             )
             active = np.arange(len(pairing.paired))
             graph = exchange_graph(

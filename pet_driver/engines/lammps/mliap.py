@@ -33,6 +33,7 @@ from .mliap_data import (
     check_interface,
     exchanged_ids,
     is_kokkos,
+    listed_on_device,
     set_results,
 )
 from .options import ENERGY_UNITS
@@ -114,20 +115,39 @@ class PetUnified:
         lists_ghosts, has_ghosts = _on_any_rank(
             data.natomneigh > data.nlistatoms, data.ntotal > data.nlocal
         )
-        pairs = MliapPairs(data)
-        if lists_ghosts or not has_ghosts or potential.hyper.depth == 1:
-            energies, gradient = self._from_pairs(potential, pairs, lists_ghosts)
-        elif REGISTRY.instance is not None or is_kokkos(data):
-            energies, gradient = self._with_exchange(potential, pairs, data)
+        resident = potential.resident
+        found = None
+        if resident is not None and not lists_ghosts and _communicator().size == 1:
+            listed = listed_on_device(data, potential.device)
+            found = None if listed is None else resident.compute_pairs(listed)
+        if found is not None:
+            prediction, gradient = found
+            energies = prediction.energies
         else:
-            raise PetDriverError(
-                "a model of several message layers needs the environments of ghosts: end the line "
-                f"with `pair_style mliap unified FILE 1` and add `comm_modify cutoff "
-                f"{_wide_cutoff(potential):.2f}`, or call pet_register in the script "
-                "(lammps_examples/ml_iap)"
-            )
+            exchanges = has_ghosts and not lists_ghosts and potential.hyper.depth > 1
+            energies, gradient = self._from_copies(potential, data, lists_ghosts, exchanges)
         unit = ENERGY_UNITS[self.units]
         set_results(data, energies * unit, gradient * unit)
+
+    def _from_copies(
+        self, potential: Potential, data: MliapData, lists_ghosts: bool, exchanges: bool
+    ) -> tuple[_Floats, Tensor]:
+        """Energies of local atoms and gradient of pairs, from copies of the pairs on the host.
+
+        :param exchanges: whether messages of ghosts are needed and not computed here
+        :return: (n_local,), eV, and (n_pairs, 3), eV/angstrom
+        """
+        pairs = MliapPairs(data)
+        if not exchanges:
+            return self._from_pairs(potential, pairs, lists_ghosts)
+        if REGISTRY.instance is not None or is_kokkos(data):
+            return self._with_exchange(potential, pairs, data)
+        raise PetDriverError(
+            "a model of several message layers needs the environments of ghosts: end the line "
+            f"with `pair_style mliap unified FILE 1` and add `comm_modify cutoff "
+            f"{_wide_cutoff(potential):.2f}`, or call pet_register in the script "
+            "(lammps_examples/ml_iap)"
+        )
 
     def _from_pairs(
         self, potential: Potential, pairs: MliapPairs, lists_ghosts: bool

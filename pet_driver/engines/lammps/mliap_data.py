@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ...errors import PetDriverError
+from ...parallel import ListedPairs
 
 Integers = npt.NDArray[np.int64]
 Array = Any  # of numpy, or of cupy with KOKKOS on a GPU
@@ -93,19 +94,49 @@ def exchanged_ids(data: MliapData) -> Integers:
 
     :return: (n_total,), the same for an atom and its ghosts
     """
+    rank, index = exchanged_owners(data).cpu().numpy().T
+    ids: Integers = (rank << 32) + index
+    return ids
+
+
+def exchanged_owners(data: MliapData) -> Tensor:
+    """Rank that owns each atom and its index there, sent to ghosts by LAMMPS. Collective.
+
+    :return: (n_total, 2), integers, on the device of LAMMPS
+    """
     from mpi4py import MPI
 
-    like = _as_tensor(data.elems) if data.ntotal else torch.empty(0)
+    like = torch.as_tensor(data.elems) if data.ntotal else torch.empty(0)
     own = torch.zeros(data.ntotal, 2, dtype=torch.float64, device=like.device)
-    own[: data.nlocal, 0] = MPI.COMM_WORLD.rank
+    own[: data.nlocal, 0].fill_(MPI.COMM_WORLD.rank)
     own[: data.nlocal, 1] = torch.arange(data.nlocal, dtype=torch.float64, device=like.device)
     found = torch.empty_like(own)
     _wait(own)
     data.forward_exchange(own, found, 2)
     _wait(found)
-    rank, index = found.to(torch.int64).cpu().numpy().T
-    ids: Integers = (rank << 32) + index
-    return ids
+    return found.to(torch.int64)
+
+
+def listed_on_device(data: MliapData, device: torch.device) -> ListedPairs | None:
+    """The pairs that LAMMPS has listed, without a copy on the host.
+
+    All atoms must be on this rank: LAMMPS sends the indices of atoms to their ghosts.
+
+    :param device: of the network
+    :return: None: LAMMPS has no KOKKOS or works on another device, or there are atoms of type NULL
+        or no pairs
+    """
+    if not is_kokkos(data) or not data.npairs or data.nlistatoms < data.nlocal:
+        return None
+    vectors = torch.as_tensor(data.rij)
+    if vectors.device.type != device.type:
+        return None
+    owners = exchanged_owners(data)[:, 1]  # and what LAMMPS has computed before is there
+    species, centre, neighbor = (
+        torch.as_tensor(x).to(torch.int64) for x in (data.elems, data.pair_i, data.jatoms)
+    )
+    of_neighbor = owners.index_select(0, neighbor)
+    return ListedPairs(species[: data.nlocal], centre, of_neighbor, vectors)
 
 
 def set_results(data: MliapData, energies: npt.NDArray[np.float64], gradient: Tensor) -> None:
@@ -116,15 +147,15 @@ def set_results(data: MliapData, energies: npt.NDArray[np.float64], gradient: Te
     """
     data.energy = float(energies.sum())
     if data.nlistatoms:
-        local = _host(data.iatoms)[: data.nlistatoms]
-        listed = np.ascontiguousarray(energies[local])
         if is_kokkos(data):
-            _as_tensor(data.eatoms).copy_(torch.as_tensor(listed))
+            target, local = torch.as_tensor(data.eatoms), torch.as_tensor(data.iatoms)
+            local = local[: data.nlistatoms].to(torch.int64)
+            target.copy_(torch.as_tensor(energies, device=target.device).index_select(0, local))
         else:
-            data.eatoms = listed
+            data.eatoms = np.ascontiguousarray(energies[data.iatoms[: data.nlistatoms]])
+    forces = gradient.contiguous()
+    _wait(forces)
     if data.npairs:
-        forces = gradient.contiguous()
-        _wait(forces)
         data.update_pair_forces(forces if is_kokkos(data) else forces.numpy())
 
 
