@@ -52,15 +52,16 @@ class Ensembles:
         of_centres = values if self.structure is None else values.index_select(0, self.structure)
         return of_centres[:, None, None]
 
-    def relative(self, weights: Tensor, largest: Tensor) -> Tensor:
-        """Weights divided by one number of their ensemble; 0 where all of them are 0.
+    def relative(self, weights: Tensor, largest: Tensor, unit: float) -> Tensor:
+        """Weights in units of a share of the largest of their ensemble; 0 where all of them are 0.
 
         :param weights: (n_centres, n_first, n_second), not negative
         :param largest: (count,), not negative
+        :param unit: the share
         :return: as ``weights``
         """
         relative: Tensor = _Relative.apply(  # type: ignore[no-untyped-call]  # torch's own
-            self, weights, largest
+            self, weights, largest, unit
         )
         return relative
 
@@ -78,9 +79,9 @@ class Ensembles:
 
 
 class _Relative(torch.autograd.Function):
-    """``y = w / m`` of each pair, m of its ensemble; can be differentiated again.
+    """``y = w / (u m)`` of each pair, m of its ensemble; can be differentiated again.
 
-    With the gradient g of y, that of w is ``g / m`` and that of m ``-sum g y / m``.
+    With the gradient g of y, that of w is ``g / (u m)`` and that of m ``-u sum g y / (u m)``.
     """
 
     @staticmethod
@@ -89,11 +90,12 @@ class _Relative(torch.autograd.Function):
         ensembles: Ensembles,
         weights: Tensor,
         largest: Tensor,
+        unit: float,
     ) -> Tensor:
-        divisor = largest + NOTHING
+        divisor = (largest + NOTHING) * unit
         relative = weights / ensembles.each(divisor)
         ctx.save_for_backward(largest, divisor, relative)
-        ctx.ensembles = ensembles
+        ctx.ensembles, ctx.unit = ensembles, unit
         return relative
 
     @staticmethod
@@ -101,9 +103,9 @@ class _Relative(torch.autograd.Function):
         largest, divisor, relative = ctx.saved_tensors
         ensembles: Ensembles = ctx.ensembles
         if torch.is_grad_enabled():  # as a function of the largest weight
-            divisor = largest + NOTHING
+            divisor = (largest + NOTHING) * ctx.unit
         of_weights = gradient / ensembles.each(divisor)
-        return None, of_weights, -ensembles.dot(of_weights, relative)
+        return None, of_weights, ensembles.dot(of_weights, relative) * -ctx.unit, None
 
 
 class _Shares(torch.autograd.Function):

@@ -330,8 +330,8 @@ def _slopes(
     if of_lengths is not None:
         along = along + of_lengths
 
-    angular[:, :n_first, :n_second].add_(angle)
     of_cosine = angular * near.cosine
+    of_cosine[:, :n_first, :n_second].addcmul_(angle, near.cosine[:, :n_first, :n_second])
     scale = -2.0 / constants.sin2_width
     across = near.directions if of_directions is None else of_directions
     keep = 0.0 if of_directions is None else 1.0

@@ -74,8 +74,8 @@ def _kept_argument(
 
     :param top: (n_ensembles,), smooth maximum of each
     """
-    relative = ensembles.relative(weights, top)
-    return passed(relative, constants.pruning_fraction, constants.pruning_width)
+    width = constants.pruning_width
+    return ensembles.relative(weights, top, width) - constants.pruning_fraction / width
 
 
 def smooth_maximum(ensembles: Ensembles, weights: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ They are logistic functions of a quantity that diverges at both ends of the swit
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -55,12 +54,18 @@ def left(x: Tensor, end: Tensor | float, width: float) -> Tensor:
     """Argument of the step of `switch_off`: what is left of a window, as a share of its width."""
     if isinstance(end, Tensor):
         return (end - x) * (1.0 / width)
-    return torch.rsub(x, end / width, alpha=1.0 / width)
+    return _line(x, end / width, -1.0 / width)
 
 
 def passed(x: Tensor, start: float, width: float) -> Tensor:
     """Argument of the step of `switch_on`: what is passed of a window, as a share of its width."""
-    return torch.rsub(x, -start / width, alpha=-1.0 / width)
+    return _line(x, -start / width, 1.0 / width)
+
+
+def _line(x: Tensor, shift: float, slope: float) -> Tensor:
+    """``shift + slope x``, elementwise."""
+    line: Tensor = _Line.apply(x, shift, slope)  # type: ignore[no-untyped-call]  # torch's own
+    return line
 
 
 def rising_step(t: Tensor) -> Tensor:
@@ -81,11 +86,8 @@ def joined(*tables: Tensor) -> Tensor:
 
 def tables_of(numbers: Tensor, *like: Tensor) -> list[Tensor]:
     """Tables out of their `joined` numbers, each of the shape of one of ``like``."""
-    ends = list(itertools.accumulate(math.prod(x.shape) for x in like))
-    starts = [0, *ends[:-1]]
-    return [
-        numbers[start:end].view(x.shape) for start, end, x in zip(starts, ends, like, strict=True)
-    ]
+    parts = torch.split(numbers, [math.prod(x.shape) for x in like])
+    return [part.view(x.shape) for part, x in zip(parts, like, strict=True)]
 
 
 def step_and_product(t: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,6 +100,19 @@ def along_argument(slope: Tensor, p: Tensor) -> Tensor:
     """``slope (1/p^2 - 2/p)``: from the derivative by the argument of the sigmoid to that by t."""
     slope = slope / p
     return torch.addcdiv(slope * -2.0, slope, p)
+
+
+class _Line(torch.autograd.Function):
+    """One operation each way, where autograd takes two for the derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, shift: float, slope: float) -> Tensor:  # noqa: ANN401
+        ctx.slope = slope
+        return torch.rsub(x, shift, alpha=-slope)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+        return gradient * ctx.slope, None, None
 
 
 class _RisingStep(torch.autograd.Function):

@@ -121,10 +121,9 @@ class ResidentList(ResidentGraphs):
         """Graph of all edges within the cutoff, see `ResidentGraphs.graph`."""
         edges = self._edges
         cells, positions = inputs[: 3 * len(self.sizes)], inputs[3 * len(self.sizes) :]
-        vectors = positions.index_select(0, edges.neighbor)
-        vectors = vectors - positions.index_select(0, edges.centre)
+        vectors = edges.differences(positions)
         if len(self.sizes) == 1:
-            vectors = vectors + self._shifts @ cells
+            vectors = torch.addmm(vectors, self._shifts, cells)
         else:
             structure = self._structure.index_select(0, edges.centre)
             cell = cells.view(-1, 3, 3).index_select(0, structure)

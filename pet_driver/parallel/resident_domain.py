@@ -131,7 +131,7 @@ class ResidentDomain(ResidentGraphs):
     def graph(self, inputs: Tensor, sizes: TableSizes) -> Graph:
         """Graph of all edges within the cutoff, see `ResidentGraphs.graph`."""
         edges = self._edges
-        vectors = inputs.index_select(0, edges.neighbor) - inputs.index_select(0, edges.centre)
+        vectors = edges.differences(inputs)
         table = edges.table(vectors, sizes)
         given = self._charge_and_spin
         padded = edges.padded(table, None if given is None else given.expand(self.sizes[0], 2))

@@ -111,12 +111,13 @@ class ResidentPairs(ResidentGraphs):
         sizes.note(there & (lonely | (lengths < TOO_CLOSE)))
 
         centre, order = torch.sort(self._ends[0], stable=True)
-        index = torch.arange(max(room, n_atoms), device=device)
-        place = torch.full((room + 1,), room, device=device).index_copy(0, order, index[:room])
+        index = torch.arange(room, device=device)
+        place = torch.full((room + 1,), room, device=device).index_copy(0, order, index)
         edges = ListedEdges(
             centre.clamp_max(n_atoms - 1),
-            torch.searchsorted(centre, index[:n_atoms]).clamp_max(room - 1),
+            torch.searchsorted(centre, centre),
             place.index_select(0, reverse.index_select(0, order)),
+            n_atoms,
         )
         table = NeighborTable.of(edges, paired.index_select(0, order), sizes, NEIGHBORS)
         self._slots = table.slots.index_select(0, place[:-1])

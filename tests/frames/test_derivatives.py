@@ -50,7 +50,7 @@ def test_switches(switch):
 @pytest.mark.parametrize("ensembles", [Ensembles(3), POOLED], ids=["centres", "structures"])
 def test_shares(ensembles):
     weights, rest = table(3, 2, 4, seed=1), table(ensembles.count)
-    check(ensembles.relative, weights, rest)
+    check(lambda w, r: ensembles.relative(w, r, 0.7), weights, rest)
     check(lambda w: ensembles.shares(w), weights)
     check(ensembles.shares, weights, rest)
 
