@@ -148,11 +148,14 @@ class _Enclosure(NamedTuple):
         """
         # All of it is symmetric in the two neighbors, which changes the table twice.
         of_log, of_x = self.pairs.slopes(of_pairs)
-        of_lengths = of_log.sum(2) * 2.0
-        of_nearness = (of_x - _through_silu(of_x, self.apart)).sum(2) * 2.0
-        if self.nearest is not None and of_nearest is not None:
+        of_lengths = of_log.sum(2)
+        of_nearness = (of_x - _through_silu(of_x, self.apart)).sum(2)
+        if self.nearest is None or of_nearest is None:
+            of_lengths, of_nearness = of_lengths * 2.0, of_nearness * 2.0
+        else:
             of_length, of_near = self.nearest.slopes(of_nearest)
-            of_lengths, of_nearness = of_lengths + of_length, of_nearness + of_near
+            of_lengths = torch.add(of_length, of_lengths, alpha=2.0)
+            of_nearness = torch.add(of_near, of_nearness, alpha=2.0)
         logarithmic = joined(of_lengths, of_log)
         slopes = along_argument(_to_argument(logarithmic, self.steps), self.products)
         return *tables_of(slopes, of_lengths, of_log), of_nearness  # type: ignore[return-value]
@@ -209,7 +212,7 @@ class _Weighted(NamedTuple):
         of_angle = gradient * self.of_lengths
         of_log = of_angle * self.of_angle
         first, second = of_log.sum(2), of_log.sum(1)
-        second[:, :n_first] += first
+        second[:, :n_first].add_(first)
         tables = [second, of_log]
         if len(self.steps) > second.numel() + of_log.numel():
             tables.append(first)

@@ -29,12 +29,12 @@ def switch_off(x: Tensor, end: Tensor | float, width: float) -> Tensor:
     return rising_step(left(x, end, width))
 
 
-def switch_on(x: Tensor, start: float, width: float) -> Tensor:
+def switch_on(x: Tensor, start: Tensor | float, width: float) -> Tensor:
     """0 below ``start``, 1 above ``start + width``: q_c(x | start, width) of arXiv 2305.19302.
 
     Exactly 0 below.
 
-    :param x: any shape
+    :param x: any shape; ``start`` broadcasts against it
     """
     return rising_step(passed(x, start, width))
 
@@ -57,8 +57,10 @@ def left(x: Tensor, end: Tensor | float, width: float) -> Tensor:
     return _line(x, end / width, -1.0 / width)
 
 
-def passed(x: Tensor, start: float, width: float) -> Tensor:
+def passed(x: Tensor, start: Tensor | float, width: float) -> Tensor:
     """Argument of the step of `switch_on`: what is passed of a window, as a share of its width."""
+    if isinstance(start, Tensor):
+        return (x - start) * (1.0 / width)
     return _line(x, -start / width, 1.0 / width)
 
 
