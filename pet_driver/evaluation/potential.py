@@ -23,7 +23,7 @@ from ..graph import (
     as_systems,
     forces_and_virials,
 )
-from ..parallel import ExchangeDomain
+from ..parallel import ExchangeDomain, PairDomain
 from ..runtime.arithmetic import Arithmetic
 from ..runtime.devices import choose_device
 from .chunking import Chunking, batches_for
@@ -153,12 +153,12 @@ class Potential(DescribedModel):
         )
         return prediction.of_all(graph.collective)
 
-    def evaluate_share(self, domain: Domain) -> Prediction:
+    def evaluate_share(self, domain: Domain | PairDomain) -> Prediction:
         """Evaluate one rank's share of a structure, at the positions that it has followed.
 
         Collective; results and errors as of `evaluate`.
         """
-        if self.resident is not None and isinstance(domain, ExchangeDomain):
+        if self.resident is not None and isinstance(domain, ExchangeDomain | PairDomain):
             found = self.resident.compute_share(domain)
             return self.evaluate(found) if isinstance(found, Graph) else found
         return self.evaluate(domain.graph())

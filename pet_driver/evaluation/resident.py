@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
 
 from ..graph import Graph, ResidentList, StructureGraphs, System
-from ..parallel import ExchangeDomain, ListedPairs, ResidentDomain, ResidentPairs
+from ..parallel import ExchangeDomain, ListedPairs, PairDomain, ResidentDomain, ResidentPairs
 from .options import EvaluationOptions
 from .prediction import Prediction
 from .resident_steps import ResidentSteps, StepRecipe
@@ -72,10 +72,11 @@ class ResidentEvaluation:
             part.check()
         return parts
 
-    def compute_share(self, domain: ExchangeDomain) -> Prediction | Graph:
+    def compute_share(self, domain: ExchangeDomain | PairDomain) -> Prediction | Graph:
         """Prediction for one rank's share of a structure, which `domain` has followed. Collective.
 
-        :return: or the graph, to be evaluated in parts
+        :return: with ``edge_gradients`` if an engine lists the edges; or the graph, to be evaluated
+            in parts
         :raises PetDriverError: on every rank, if results are not finite or any rank failed
         """
         kept = self._domain
@@ -94,15 +95,13 @@ class ResidentEvaluation:
             return steps.graph() or domain.graph()
         with domain.agreement():
             found.check(domain.local_ids)
-        return found
+        return dataclasses.replace(found, edge_gradients=graphs.edge_gradients(steps.gradient))
 
-    def compute_pairs(self, listed: ListedPairs) -> tuple[Prediction, Tensor] | None:
-        """Prediction for the pairs of a step that an engine has listed, and the gradient by them.
+    def compute_pairs(self, listed: ListedPairs) -> Prediction | None:
+        """Prediction for the pairs of a step that an engine has listed, all atoms on this rank.
 
-        All of their atoms are on this rank.
-
-        :return: the gradient (n_pairs, 3), eV/angstrom, is on the device; None: they have to be
-            evaluated in another way
+        :return: ``edge_gradients`` are those of the pairs; None: they have to be evaluated in
+            another way
         :raises PetDriverError: if results are not finite
         """
         kept, n_atoms = self._pairs, len(listed.species)
@@ -118,7 +117,7 @@ class ResidentEvaluation:
         if found is None:
             return None
         found.check()
-        return found, pairs.per_pair(steps.gradient)
+        return dataclasses.replace(found, edge_gradients=pairs.edge_gradients(steps.gradient))
 
     def _of_atoms(self, systems: Sequence[System]) -> tuple[ResidentList, ResidentSteps] | None:
         """What is kept for these atoms; None if they were not evaluated before."""

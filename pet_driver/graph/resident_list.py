@@ -46,6 +46,14 @@ class ResidentGraphs(ABC):
         :param sizes: of its table
         """
 
+    def edge_gradients(self, gradient: Tensor) -> Tensor | None:  # noqa: ARG002 (others need it)
+        """Gradients with respect to the vectors that an engine has listed, in its order.
+
+        :param gradient: (n_slots, 3), with respect to those of the last graph
+        :return: (n_listed, 3), zero for those that are not in the graph; None: no engine lists any
+        """
+        return None
+
 
 class ResidentList(ResidentGraphs):
     """All pairs of the Verlet lists of some structures, one after another, on the device.

@@ -133,11 +133,8 @@ class ResidentPairs(ResidentGraphs):
         exchange = TableExchange(table.reverse)
         return Graph.of_one_structure(padded, vectors, padded.centre, exchange, n_atoms)
 
-    def per_pair(self, gradient: Tensor) -> Tensor:
-        """Gradient with respect to the vectors of the pairs, (n_pairs, 3), zero for those left out.
-
-        :param gradient: (n_edges, 3), with respect to those of the last graph
-        """
+    def edge_gradients(self, gradient: Tensor) -> Tensor:
+        """Gradients with respect to the vectors of the pairs, see `ResidentGraphs`."""
         return with_zero_row(gradient).index_select(0, self._slots[: self._count])
 
     def _reversed(self) -> Tensor:

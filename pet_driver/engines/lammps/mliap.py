@@ -22,12 +22,12 @@ from ...evaluation.options import EvaluationOptions
 from ...evaluation.potential import Potential
 from ...evaluation.prediction import Prediction
 from ...files.checkpoint import load_checkpoint
-from ...graph import Graph
 from ...parallel import NodePlace, PairDomain, receptive_graph
 from ..rank_share import options_of_rank, use_share
 from .abort import abort_world
 from .ghost_check import check_ghosts
 from .mliap_data import (
+    Integers,
     MliapData,
     MliapPairs,
     check_interface,
@@ -120,9 +120,8 @@ class PetUnified:
         if resident is not None and not lists_ghosts and _communicator().size == 1:
             listed = listed_on_device(data, potential.device)
             found = None if listed is None else resident.compute_pairs(listed)
-        if found is not None:
-            prediction, gradient = found
-            energies = prediction.energies
+        if found is not None and found.edge_gradients is not None:
+            energies, gradient = found.energies, found.edge_gradients
         else:
             exchanges = has_ghosts and not lists_ghosts and potential.hyper.depth > 1
             energies, gradient = self._from_copies(potential, data, lists_ghosts, exchanges)
@@ -166,7 +165,8 @@ class PetUnified:
         if lists_ghosts and not self._tested:
             self._tested = True
             check_ghosts(graph, _wide_cutoff(potential))
-        return _per_atom_and_pair(potential.evaluate(graph), graph, pairs)
+        assert graph.listed is not None  # as they are of listed pairs
+        return _per_atom_and_pair(potential.evaluate(graph), graph.listed, pairs)
 
     def _with_exchange(
         self, potential: Potential, pairs: MliapPairs, data: MliapData
@@ -179,7 +179,7 @@ class PetUnified:
             self._domain = _open_domain(potential)
         domain = self._domain
         ids = exchanged_ids(data) if is_kokkos(data) else _listed_ids(data.ntotal)
-        graph = domain.update(
+        domain.follow(
             ids[pairs.mapped],
             pairs.species,
             pairs.n_local,
@@ -188,8 +188,9 @@ class PetUnified:
         )
         if not self._tested:
             self._tested = True
-            domain.self_test(graph)
-        return _per_atom_and_pair(potential.evaluate(graph), graph, pairs)
+            domain.self_test(domain.graph())
+        prediction = potential.evaluate_share(domain)
+        return _per_atom_and_pair(prediction, domain.pairing.paired, pairs)
 
     # -- once --
 
@@ -222,13 +223,14 @@ class PetUnified:
 
 
 def _per_atom_and_pair(
-    prediction: Prediction, graph: Graph, pairs: MliapPairs
+    prediction: Prediction, listed: Integers, pairs: MliapPairs
 ) -> tuple[_Floats, Tensor]:
-    """Energies of local atoms and gradient of pairs, in the order of LAMMPS."""
-    # A graph that is evaluated has gradients, and one of listed pairs has their indices.
-    assert prediction.edge_gradients is not None
-    assert graph.listed is not None
-    gradients = pairs.per_pair(prediction.edge_gradients, graph.listed)
+    """Energies of local atoms and gradient of pairs, in the order of LAMMPS.
+
+    :param listed: (n_edges,), index of each edge that was evaluated among the sorted pairs
+    """
+    assert prediction.edge_gradients is not None  # of a whole graph
+    gradients = pairs.per_pair(prediction.edge_gradients, listed)
     return pairs.per_local_atom(prediction.energies), gradients
 
 

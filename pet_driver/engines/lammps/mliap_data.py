@@ -173,18 +173,20 @@ class MliapPairs:
 
     def __init__(self, data: MliapData) -> None:
         none = np.zeros(0, dtype=np.int64)
-        elements = _host(data.elems).astype(np.int64) if data.ntotal else none
+        i, j, vectors = none, none, torch.zeros(0, 3, dtype=torch.float64)
+        elements = none
+        if data.ntotal:
+            elements, i, j = _copies(data.elems, data.pair_i, data.jatoms)
         self.mapped = elements >= 0
         self.species = elements[self.mapped]
         self.n_all_local = data.nlocal
         self.n_local = int(self.mapped[: data.nlocal].sum())
         self.n_pairs = data.npairs
-        i, j, vectors = none, none, torch.zeros(0, 3, dtype=torch.float64)
         if data.npairs:
             # From all atoms to those of other types than NULL.
             index_map = np.cumsum(self.mapped) - 1
-            i, j = index_map[_host(data.pair_i)], index_map[_host(data.jatoms)]
-            vectors = _as_tensor(data.rij)
+            i, j = index_map[i], index_map[j]
+            vectors = torch.as_tensor(data.rij)
         order = np.lexsort((j, i))
         self.centre, self.neighbor = i[order], j[order]
         self._order = torch.as_tensor(order, device=vectors.device)
@@ -213,16 +215,15 @@ class MliapPairs:
         return table.index_copy(0, indices, gradients.to(table))
 
 
-def _as_tensor(array: Array) -> Tensor:
-    """Tensor in the same memory."""
-    tensor = torch.as_tensor(array)
-    _wait(tensor)
-    return tensor
+def _copies(*arrays: Array) -> list[Integers]:
+    """Copies of LAMMPS' arrays on the host: its memory is valid within one call only.
 
-
-def _host(array: Array) -> npt.NDArray[Any]:
-    """Copy on the host: LAMMPS' memory is valid within one call only."""
-    return np.array(_as_tensor(array).cpu().numpy())
+    They leave the device together, after a wait for LAMMPS.
+    """
+    tensors = [torch.as_tensor(array) for array in arrays]
+    _wait(tensors[0])
+    together = torch.cat([x.to(torch.int64) for x in tensors]).cpu().numpy()
+    return np.split(together, np.cumsum([len(x) for x in tensors])[:-1])
 
 
 def _wait(tensor: Tensor) -> None:
