@@ -101,7 +101,8 @@ class _Enclosure(NamedTuple):
     lengths, directions: as in `PairWeights`; cosine: (n_centres, n, n), of the angles between
     neighbors; angular: as ``cosine``, argument of the switch of pairs; steps and products: of the
     switches of lengths and pairs, joined; nearness: (n_centres, n), ``x = beta (R_out - r)``;
-    apart: (n_centres, n, n), ``x_j - x_k``; pairs: mean of ``beta (R_out - R)`` where ``R =
+    nearer and correction: (n_centres, n, n), ``sigmoid(d)`` and ``silu(d)`` with ``d = x_j - x_k``;
+    pairs: mean of ``beta (R_out - R)`` where ``R =
     SmoothMax(r, r') + T(beta)`` of each pair; nearest: mean of the nearness.
     """
 
@@ -112,7 +113,8 @@ class _Enclosure(NamedTuple):
     steps: Tensor
     products: Tensor
     nearness: Tensor
-    apart: Tensor
+    nearer: Tensor
+    correction: Tensor
     pairs: _Mean
     nearest: _Mean | None
 
@@ -129,16 +131,17 @@ class _Enclosure(NamedTuple):
         nearness = torch.rsub(lengths, constants.beta * outer, alpha=constants.beta)
         # SmoothMax(r, r') = r + silu(beta (r' - r)) / beta.
         apart = nearness[:, :, None] - nearness[:, None, :]
+        nearer = torch.sigmoid(apart)
+        correction = nearer * apart
         own = (nearness - _LAMBERT_W_OF_1_OVER_E)[:, :, None]
         present = (of_lengths[:, :, None] @ of_lengths[:, None, :]) * of_pairs
         # The table has every pair twice, and so the outer radius.
-        pairs = _Mean.of(own - torch.nn.functional.silu(apart), present, 2.0)
+        pairs = _Mean.of(own - correction, present, 2.0)
         nearest = None
         if constants.axis_margin is not None:
             nearest = _Mean.of(nearness, of_lengths, 1.0)
-        return cls(
-            lengths, directions, cosine, angular, steps, products, nearness, apart, pairs, nearest
-        )
+        tables = (steps, products, nearness, nearer, correction)
+        return cls(lengths, directions, cosine, angular, *tables, pairs, nearest)
 
     def slopes(self, of_pairs: Tensor, of_nearest: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Gradients by the arguments of the switches of lengths and pairs, and by the nearness.
@@ -146,10 +149,12 @@ class _Enclosure(NamedTuple):
         :param of_pairs: (n_centres,), gradient by the mean of pairs
         :param of_nearest: (n_centres,), that by the mean of the nearness; None: no such mean
         """
-        # All of it is symmetric in the two neighbors, which changes the table twice.
+        # All of it is symmetric in the two neighbors, so each is counted twice. The derivative of
+        # x_j - silu(d) by x_j is (1 - sigmoid(d)) (1 - silu(d)).
         of_log, of_x = self.pairs.slopes(of_pairs)
         of_lengths = of_log.sum(2)
-        of_nearness = (of_x - _through_silu(of_x, self.apart)).sum(2)
+        of_x = torch.addcmul(of_x, of_x, self.nearer, value=-1.0)
+        of_nearness = torch.addcmul(of_x, of_x, self.correction, value=-1.0).sum(2)
         if self.nearest is None or of_nearest is None:
             of_lengths, of_nearness = of_lengths * 2.0, of_nearness * 2.0
         else:
@@ -346,12 +351,3 @@ def _slopes(
 def _to_argument(logarithmic: Tensor, step: Tensor) -> Tensor:
     """Gradient by the argument of a sigmoid, given that by its logarithm."""
     return torch.addcmul(logarithmic, logarithmic, step, value=-1.0)
-
-
-def _through_silu(gradient: Tensor, x: Tensor) -> Tensor:
-    """Gradient by x, given that by ``silu(x)``; can be differentiated again where recorded."""
-    if not torch.is_grad_enabled():
-        slope: Tensor = torch.ops.aten.silu_backward(gradient, x)
-        return slope
-    sigmoid = torch.sigmoid(x)
-    return gradient * sigmoid * (1.0 + x * (1.0 - sigmoid))

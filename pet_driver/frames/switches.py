@@ -94,7 +94,8 @@ def tables_of(numbers: Tensor, *like: Tensor) -> list[Tensor]:
 
 def step_and_product(t: Tensor) -> tuple[Tensor, Tensor]:
     """``s = sigmoid(1/(1-t) - 1/t) = sigmoid((2t-1) / p)`` and ``p = t (1-t)``, not too small."""
-    p = torch.addcmul(t, t, t, value=-1.0).clamp_min(_LEAST)
+    # As clamp_min, whose derivative is two operations.
+    p = torch.nn.functional.threshold(torch.addcmul(t, t, t, value=-1.0), _LEAST, _LEAST)
     return torch.sigmoid(torch.rsub(t, -1.0, alpha=-2.0) / p), p
 
 
