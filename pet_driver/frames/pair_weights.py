@@ -17,11 +17,16 @@ from torch import Tensor
 
 from ..runtime.table_sizes import TableSizes
 from .constants import FrameConstants
-from .ensembles import dot
+from .enclosure import Enclosure, NearnessMean
 from .polar import along_vectors
-from .switches import along_argument, joined, left, step_and_product, tables_of
-
-_LAMBERT_W_OF_1_OVER_E = 0.2784645427610738  # T(beta) = W0(1/e) / beta
+from .switches import (
+    along_argument,
+    joined,
+    left,
+    log_slope_to_argument,
+    step_and_product,
+    tables_of,
+)
 
 
 class PairWeights(NamedTuple):
@@ -69,103 +74,6 @@ class _Asked:
         return self.cutoff - self.constants.margin
 
 
-class _Mean(NamedTuple):
-    """Mean of some x of each centre and of zeros, with weights ``v e^x`` and w_0.
-
-    x and weights: (n_centres, ...); total: (n_centres,), sum of all weights; mean: (n_centres,).
-    """
-
-    x: Tensor
-    weights: Tensor
-    total: Tensor
-    mean: Tensor
-
-    @classmethod
-    def of(cls, x: Tensor, present: Tensor, of_zero: float) -> _Mean:
-        """Mean of x with the ``present`` v, between 0 and 1, and of a zero of weight w_0."""
-        weights = present * torch.exp(x)
-        total = weights.flatten(1).sum(1) + of_zero
-        return cls(x, weights, total, dot(weights, x) / total)
-
-    def slopes(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients by ``log v`` and by x, given that of the mean, (n_centres,)."""
-        shape = (-1, *(1,) * (self.x.dim() - 1))
-        share = self.weights * (gradient / self.total).view(shape)
-        of_present = share * (self.x - self.mean.view(shape))
-        return of_present, share + of_present
-
-
-class _Enclosure(NamedTuple):
-    """Neighbors within the outer radius and the smooth minima of their distances.
-
-    lengths, directions: as in `PairWeights`; cosine: (n_centres, n, n), of the angles between
-    neighbors; angular: as ``cosine``, argument of the switch of pairs; steps and products: of the
-    switches of lengths and pairs, joined; nearness: (n_centres, n), ``x = beta (R_out - r)``;
-    nearer and correction: (n_centres, n, n), ``sigmoid(d)`` and ``silu(d)`` with ``d = x_j - x_k``;
-    pairs: mean of ``beta (R_out - R)`` where ``R =
-    SmoothMax(r, r') + T(beta)`` of each pair; nearest: mean of the nearness.
-    """
-
-    lengths: Tensor
-    directions: Tensor
-    cosine: Tensor
-    angular: Tensor
-    steps: Tensor
-    products: Tensor
-    nearness: Tensor
-    nearer: Tensor
-    correction: Tensor
-    pairs: _Mean
-    nearest: _Mean | None
-
-    @classmethod
-    def of(cls, vectors: Tensor, lengths: Tensor, asked: _Asked) -> _Enclosure:
-        """Of (n_centres, n, 3) vectors, nearest first, and their lengths."""
-        constants, outer = asked.constants, asked.outer
-        directions = vectors / lengths[..., None]
-        cosine = directions @ directions.transpose(1, 2)
-        angular = left(cosine * cosine, 1.0 - constants.sin2_threshold, constants.sin2_width)
-        radial = left(lengths, outer, constants.margin)
-        steps, products = step_and_product(joined(radial, angular))
-        of_lengths, of_pairs = tables_of(steps, radial, angular)
-        nearness = torch.rsub(lengths, constants.beta * outer, alpha=constants.beta)
-        # SmoothMax(r, r') = r + silu(beta (r' - r)) / beta.
-        apart = nearness[:, :, None] - nearness[:, None, :]
-        nearer = torch.sigmoid(apart)
-        correction = nearer * apart
-        own = (nearness - _LAMBERT_W_OF_1_OVER_E)[:, :, None]
-        present = (of_lengths[:, :, None] @ of_lengths[:, None, :]) * of_pairs
-        # The table has every pair twice, and so the outer radius.
-        pairs = _Mean.of(own - correction, present, 2.0)
-        nearest = None
-        if constants.axis_margin is not None:
-            nearest = _Mean.of(nearness, of_lengths, 1.0)
-        tables = (steps, products, nearness, nearer, correction)
-        return cls(lengths, directions, cosine, angular, *tables, pairs, nearest)
-
-    def slopes(self, of_pairs: Tensor, of_nearest: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients by the arguments of the switches of lengths and pairs, and by the nearness.
-
-        :param of_pairs: (n_centres,), gradient by the mean of pairs
-        :param of_nearest: (n_centres,), that by the mean of the nearness; None: no such mean
-        """
-        # All of it is symmetric in the two neighbors, so each is counted twice. The derivative of
-        # x_j - silu(d) by x_j is (1 - sigmoid(d)) (1 - silu(d)).
-        of_log, of_x = self.pairs.slopes(of_pairs)
-        of_lengths = of_log.sum(2)
-        of_x = torch.addcmul(of_x, of_x, self.nearer, value=-1.0)
-        of_nearness = torch.addcmul(of_x, of_x, self.correction, value=-1.0).sum(2)
-        if self.nearest is None or of_nearest is None:
-            of_lengths, of_nearness = of_lengths * 2.0, of_nearness * 2.0
-        else:
-            of_length, of_near = self.nearest.slopes(of_nearest)
-            of_lengths = torch.add(of_length, of_lengths, alpha=2.0)
-            of_nearness = torch.add(of_near, of_nearness, alpha=2.0)
-        logarithmic = joined(of_lengths, of_log)
-        slopes = along_argument(_to_argument(logarithmic, self.steps), self.products)
-        return *tables_of(slopes, of_lengths, of_log), of_nearness  # type: ignore[return-value]
-
-
 class _Weighted(NamedTuple):
     """Weights of pairs, and what they are made of.
 
@@ -183,7 +91,7 @@ class _Weighted(NamedTuple):
 
     @classmethod
     def of(
-        cls, near: _Enclosure, inner: Tensor, axis: Tensor | None, asked: _Asked, shape: list[int]
+        cls, near: Enclosure, inner: Tensor, axis: Tensor | None, asked: _Asked, shape: list[int]
     ) -> _Weighted:
         """Pairs of the first neighbors, within ``axis``, and second ones, within ``inner``.
 
@@ -221,7 +129,7 @@ class _Weighted(NamedTuple):
         tables = [second, of_log]
         if len(self.steps) > second.numel() + of_log.numel():
             tables.append(first)
-        slopes = along_argument(_to_argument(joined(*tables), self.steps), self.products)
+        slopes = along_argument(log_slope_to_argument(joined(*tables), self.steps), self.products)
         second, angle, *others = tables_of(slopes, *tables)
         _, switch, *_ = tables_of(self.steps, *tables)
         return [second, torch.addcmul(angle, of_angle, switch), *others]
@@ -235,19 +143,19 @@ class _PairWeights(torch.autograd.Function):
         # Padding gets a fixed direction beyond the cutoff, where its weight is zero.
         shown = torch.where(valid[..., None], vectors, asked.cutoff)
         lengths, order = torch.sort(torch.linalg.vector_norm(shown, dim=-1), stable=True)
-        sizes, outer = asked.sizes, asked.outer
+        sizes, outer, constants = asked.sizes, asked.outer, asked.constants
 
-        def enclosure(count: int) -> _Enclosure:
+        def enclosure(count: int) -> Enclosure:
             nearest = _rows(shown, order[:, :count])
-            return _Enclosure.of(nearest, lengths[:, :count], asked)
+            return Enclosure.of(nearest, lengths[:, :count], outer, constants)
 
         count = sizes.within("neighbors within the outer radius", lengths, outer)
         near = enclosure(count)
-        inner, axis = _radii(near, asked)
+        inner, axis = near.radii(outer, constants)
         n_second = sizes.within("neighbors within the inner cutoff", lengths, inner[:, None])
         if n_second > count:  # where it is larger than the outer radius, up to a margin
             near = enclosure(n_second)
-            inner, axis = _radii(near, asked)
+            inner, axis = near.radii(outer, constants)
         n_first = n_second
         if axis is not None:
             n_first = sizes.within("first axes of a centre", lengths, axis[:, None])
@@ -263,30 +171,33 @@ class _PairWeights(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         vectors, valid, order, *kept = ctx.saved_tensors
         asked: _Asked = ctx.asked
+        constants = asked.constants
         if torch.is_grad_enabled():  # as a function of the vectors, since differentiated again
             rows = _rows(torch.where(valid[..., None], vectors, asked.cutoff), order)
-            near = _Enclosure.of(rows, torch.linalg.vector_norm(rows, dim=-1), asked)
-            weighted = _Weighted.of(near, *_radii(near, asked), asked, ctx.shape)
+            near = Enclosure.of(
+                rows, torch.linalg.vector_norm(rows, dim=-1), asked.outer, constants
+            )
+            weighted = _Weighted.of(near, *near.radii(asked.outer, constants), asked, ctx.shape)
         else:
             near, weighted = _unpacked(kept)
-        of_vectors = _slopes(near, weighted, asked.constants, gradients)
+        of_vectors = _slopes(near, weighted, constants, gradients)
         index = order[..., None].expand_as(of_vectors)
         return torch.zeros_like(vectors).scatter(1, index, of_vectors), None, None
 
 
-def _packed(near: _Enclosure, weighted: _Weighted) -> list[Tensor | None]:
+def _packed(near: Enclosure, weighted: _Weighted) -> list[Tensor | None]:
     """All tables, one after another."""
-    nearest = near.nearest or (None,) * len(_Mean._fields)
+    nearest = near.nearest or (None,) * len(NearnessMean._fields)
     return [*near[:-2], *near.pairs, *nearest, *weighted]
 
 
-def _unpacked(tables: list[Tensor]) -> tuple[_Enclosure, _Weighted]:
+def _unpacked(tables: list[Tensor]) -> tuple[Enclosure, _Weighted]:
     """Inverse of `_packed`."""
-    n_tables, n_mean = len(_Enclosure._fields) - 2, len(_Mean._fields)
+    n_tables, n_mean = len(Enclosure._fields) - 2, len(NearnessMean._fields)
     own, pairs = tables[:n_tables], tables[n_tables : n_tables + n_mean]
     nearest, weighted = tables[n_tables + n_mean :][:n_mean], tables[n_tables + 2 * n_mean :]
-    of_nearest = None if nearest[0] is None else _Mean(*nearest)
-    near = _Enclosure._make([*own, _Mean(*pairs), of_nearest])
+    of_nearest = None if nearest[0] is None else NearnessMean(*nearest)
+    near = Enclosure._make([*own, NearnessMean(*pairs), of_nearest])
     return near, _Weighted(*weighted)
 
 
@@ -295,23 +206,8 @@ def _rows(table: Tensor, order: Tensor) -> Tensor:
     return table.gather(1, order[..., None].expand(*order.shape, 3))
 
 
-def _radii(near: _Enclosure, asked: _Asked) -> tuple[Tensor, Tensor | None]:
-    """Inner cutoff and radius of first axes, (n_centres,), angstrom.
-
-    The first is the paper's R_in: it just encloses the closest non-collinear pair of neighbors,
-    plus the margin, and is a smooth minimum over pairs and the outer radius. The second lies
-    ``axis_margin`` beyond the smooth minimum of the distances; None where there is none.
-    """
-    constants, inverse = asked.constants, 1.0 / asked.constants.beta
-    inner = torch.rsub(near.pairs.mean, asked.outer + constants.margin, alpha=inverse)
-    if near.nearest is None or constants.axis_margin is None:
-        return inner, None
-    end = asked.outer + constants.axis_margin
-    return inner, torch.rsub(near.nearest.mean, end, alpha=inverse)
-
-
 def _slopes(
-    near: _Enclosure,
+    near: Enclosure,
     weighted: _Weighted,
     constants: FrameConstants,
     gradients: tuple[Tensor | None, ...],
@@ -346,8 +242,3 @@ def _slopes(
     across = torch.baddbmm(across, of_cosine, near.directions, beta=keep, alpha=scale)
     across = torch.baddbmm(across, of_cosine.transpose(1, 2), near.directions, alpha=scale)
     return along_vectors(along, across, near.lengths, near.directions)
-
-
-def _to_argument(logarithmic: Tensor, step: Tensor) -> Tensor:
-    """Gradient by the argument of a sigmoid, given that by its logarithm."""
-    return torch.addcmul(logarithmic, logarithmic, step, value=-1.0)

@@ -105,6 +105,11 @@ def along_argument(slope: Tensor, p: Tensor) -> Tensor:
     return torch.addcdiv(slope * -2.0, slope, p)
 
 
+def log_slope_to_argument(logarithmic: Tensor, step: Tensor) -> Tensor:
+    """Gradient by the argument of a sigmoid, given that by its logarithm."""
+    return torch.addcmul(logarithmic, logarithmic, step, value=-1.0)
+
+
 class _Line(torch.autograd.Function):
     """One operation each way, where autograd takes two for the derivative."""
 
