@@ -23,7 +23,7 @@ from ..graph import (
     as_systems,
     forces_and_virials,
 )
-from ..parallel import ExchangeDomain
+from ..parallel import ExchangeDomain, PairDomain
 from ..runtime.arithmetic import Arithmetic
 from ..runtime.devices import choose_device
 from .chunking import Chunking, batches_for
@@ -54,7 +54,8 @@ class Potential(DescribedModel):
         another device or dtype
 
     model: network and units; options: of the evaluation; scope: the one in use; device: of the
-    network; chunking: number of samples evaluated at a time.
+    network; chunking: number of samples evaluated at a time; resident: evaluation of atoms that
+    come again, whose lists stay on a GPU, None: there is none.
 
     >>> from ase.build import molecule
     >>> water = molecule("H2O")
@@ -104,7 +105,7 @@ class Potential(DescribedModel):
             Arithmetic.chosen(*chosen),
         )
         recipe = StepRecipe(self._evaluator, self.model.rescaling, options.cuda_graph)
-        self._resident = ResidentEvaluation.chosen(
+        self.resident = ResidentEvaluation.chosen(
             options, recipe, self._graphs, self.chunking.allowed
         )
         if isinstance(model, Checkpoint):
@@ -152,13 +153,13 @@ class Potential(DescribedModel):
         )
         return prediction.of_all(graph.collective)
 
-    def evaluate_share(self, domain: Domain) -> Prediction:
+    def evaluate_share(self, domain: Domain | PairDomain) -> Prediction:
         """Evaluate one rank's share of a structure, at the positions that it has followed.
 
         Collective; results and errors as of `evaluate`.
         """
-        if self._resident is not None and isinstance(domain, ExchangeDomain):
-            found = self._resident.compute_share(domain)
+        if self.resident is not None and isinstance(domain, ExchangeDomain | PairDomain):
+            found = self.resident.compute_share(domain)
             return self.evaluate(found) if isinstance(found, Graph) else found
         return self.evaluate(domain.graph())
 
@@ -266,7 +267,7 @@ class Potential(DescribedModel):
 
     def _computed(self, systems: list[System]) -> list[Prediction]:
         """Predictions of structures that are evaluated together."""
-        found = None if self._resident is None else self._resident.compute(systems)
+        found = None if self.resident is None else self.resident.compute(systems)
         if isinstance(found, list):
             return found
         graph = found or self.graph(systems)

@@ -37,7 +37,8 @@ class Rescaling:
         :param graph: the graph that was evaluated
         """
         species = graph.owned_species
-        energies = found.energies.to(torch.float64) * self.energy_scale + self._baseline[species]
+        baseline = self._baseline.index_select(0, species)
+        energies = torch.add(baseline, found.energies, alpha=self.energy_scale)
         gradient = found.gradient * self.energy_scale
         if self._repulsion is not None:
             more, slope = self._repulsion.energies(graph)

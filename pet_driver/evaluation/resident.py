@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
 
 from ..graph import Graph, ResidentList, StructureGraphs, System
-from ..parallel import ExchangeDomain, ResidentDomain
+from ..parallel import ExchangeDomain, ListedPairs, PairDomain, ResidentDomain, ResidentPairs
 from .options import EvaluationOptions
 from .prediction import Prediction
 from .resident_steps import ResidentSteps, StepRecipe
@@ -30,6 +31,7 @@ class ResidentEvaluation:
         # None: evaluated once
         self._kept: dict[tuple[bytes, ...], tuple[ResidentList, ResidentSteps] | None] = {}
         self._domain: tuple[ResidentDomain, ResidentSteps] | None = None
+        self._pairs: tuple[ResidentPairs, ResidentSteps] | None = None
 
     @classmethod
     def chosen(
@@ -70,10 +72,11 @@ class ResidentEvaluation:
             part.check()
         return parts
 
-    def compute_share(self, domain: ExchangeDomain) -> Prediction | Graph:
+    def compute_share(self, domain: ExchangeDomain | PairDomain) -> Prediction | Graph:
         """Prediction for one rank's share of a structure, which `domain` has followed. Collective.
 
-        :return: or the graph, to be evaluated in parts
+        :return: with ``edge_gradients`` if an engine lists the edges; or the graph, to be evaluated
+            in parts
         :raises PetDriverError: on every rank, if results are not finite or any rank failed
         """
         kept = self._domain
@@ -92,7 +95,29 @@ class ResidentEvaluation:
             return steps.graph() or domain.graph()
         with domain.agreement():
             found.check(domain.local_ids)
-        return found
+        return dataclasses.replace(found, edge_gradients=graphs.edge_gradients(steps.gradient))
+
+    def compute_pairs(self, listed: ListedPairs) -> Prediction | None:
+        """Prediction for the pairs of a step that an engine has listed, all atoms on this rank.
+
+        :return: ``edge_gradients`` are those of the pairs; None: they have to be evaluated in
+            another way
+        :raises PetDriverError: if results are not finite
+        """
+        kept, n_atoms = self._pairs, len(listed.species)
+        if kept is None or kept[0].sizes != (n_atoms,):
+            device = self._graphs.device
+            charge_and_spin = self._graphs.charge_and_spin.default(device)
+            pairs = ResidentPairs(n_atoms, self._graphs.lists.cutoff, device, charge_and_spin)
+            kept = self._pairs = pairs, ResidentSteps(self._recipe, pairs, device)
+        pairs, steps = kept
+        if pairs.update(listed):
+            steps.allocated_anew()
+        found = steps.prediction(self._memory)
+        if found is None:
+            return None
+        found.check()
+        return dataclasses.replace(found, edge_gradients=pairs.edge_gradients(steps.gradient))
 
     def _of_atoms(self, systems: Sequence[System]) -> tuple[ResidentList, ResidentSteps] | None:
         """What is kept for these atoms; None if they were not evaluated before."""

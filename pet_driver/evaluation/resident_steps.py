@@ -54,7 +54,8 @@ class ResidentSteps:
     :param graphs: whose lists stay on the device
 
     sizes: of the tables, None: not measured; steps: evaluations since they were fixed; kernels:
-    recorded ones, if there are.
+    recorded ones, if there are; gradient: (n_slots, 3), dE/dr_ij of the slots of the last graph,
+    eV/angstrom, on the device, until the next step.
     """
 
     def __init__(self, recipe: StepRecipe, graphs: ResidentGraphs, device: torch.device) -> None:
@@ -64,6 +65,7 @@ class ResidentSteps:
         self.kernels: RecordedKernels | None = None
         self._recipe, self._device = recipe, device
         self._inputs = torch.zeros(0, 3, dtype=torch.float64, device=device)
+        self.gradient = self._inputs
         self._records = recipe.records and graphs.local and can_record(device)
         self._unsuitable = False
         self._fits = False  # whether all processes have fixed sizes for which memory suffices
@@ -159,7 +161,8 @@ class ResidentSteps:
             self.kernels = None
             shape = (int(_ROOM * len(inputs)), 3)
             self._inputs = torch.zeros(shape, dtype=torch.float64, device=self._device)
-        self._inputs[: len(inputs)].copy_(torch.from_numpy(inputs))
+        if len(inputs):
+            self._inputs[: len(inputs)].copy_(torch.from_numpy(inputs))
 
     def _measured(self) -> tuple[NDArray[np.float64], bool]:
         """Rows of all atoms, and whether they are of no use."""
@@ -204,6 +207,7 @@ class ResidentSteps:
             found = recipe.evaluator.evaluate(graph, EvaluationRequest(sizes=sizes))
             found = recipe.rescaling.applied(found, graph)
             forces, virials = forces_and_virials(graph, found.gradient)
+            self.gradient = found.gradient
             self._shapes = {name: tuple(x.shape[1:]) for name, x in found.properties.items()}
             return packed(found, forces, virials)
 

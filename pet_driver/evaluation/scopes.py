@@ -130,8 +130,10 @@ class Evaluator:
             output = self.network(
                 seen.network_input(), _sampled(frozen, request), messages, options
             )
-        gradient, symmetrization = torch.zeros_like(vectors), None
-        if request.gradient:
+        symmetrization = None
+        if not request.gradient:
+            gradient = torch.zeros_like(vectors)
+        else:
             # After truncation the network and the frames share the way back to the vectors.
             shared = seen.vectors is not vectors or seen.cutoffs is not None
             keep = request.weights_too or shared

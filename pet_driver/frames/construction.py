@@ -22,11 +22,9 @@ from .axial import Samples, axial_frames
 from .constants import FrameConstants
 from .ensembles import Ensembles
 from .frame_set import FrameSet
-from .neighbor_pairs import NeighborPairs
+from .neighbor_pairs import NEGLIGIBLE_WEIGHT, NeighborPairs
 from .pruning import contrasted, prune, smooth_maximum
 from .switches import switch_off
-
-_NEGLIGIBLE_WEIGHT = 1e-16  # of one sample in the average of its centre: below rounding
 
 
 def environment_frames(
@@ -80,13 +78,11 @@ def _samples(
     pairs = NeighborPairs.of(vectors, valid, cutoff, constants, sizes)
     ensembles = Ensembles(n_centres)
     axial, weights = _pair_weights(pairs, ensembles, constants)
-    centre, frames, shares = _kept(pairs, ensembles.shares(weights, axial), sizes)
+    centre, frames, shares = pairs.kept(ensembles.shares(weights, axial), sizes)
     # With fixed sizes there is room for none.
-    degenerate, _ = sizes.chosen("environments with axial frames", axial > _NEGLIGIBLE_WEIGHT)
+    degenerate, _ = sizes.chosen("environments with axial frames", axial > NEGLIGIBLE_WEIGHT)
     if degenerate.numel():
-        env, turned, of_axial = axial_frames(
-            pairs.neighbors.select(degenerate), constants, covariant
-        )
+        env, turned, of_axial = axial_frames(pairs.near(degenerate), constants, covariant)
         axial = axial / (ensembles.total(weights) + axial)
         centre = torch.cat([centre, degenerate[env]])
         frames = torch.cat([frames, turned])
@@ -117,12 +113,12 @@ def pooled_frames(
     """
     pairs = NeighborPairs.of(vectors, valid, cutoff, constants)
     axial, weights = _pair_weights(pairs, Ensembles(n_structures, structure), constants)
-    centre, frames, weights = _kept(pairs, weights, MeasuredSizes())
+    centre, frames, weights = pairs.kept(weights, MeasuredSizes())
     owner = structure[centre]
     total = axial + weights.new_zeros(n_structures).index_add(0, owner, weights)
     pooled = FrameSet(owner, frames, weights / total[owner], n_structures)
-    degenerate = (axial[structure] > _NEGLIGIBLE_WEIGHT).nonzero().squeeze(1)
-    env, turned, shares = axial_frames(pairs.neighbors.select(degenerate), constants, covariant)
+    degenerate = (axial[structure] > NEGLIGIBLE_WEIGHT).nonzero().squeeze(1)
+    env, turned, shares = axial_frames(pairs.near(degenerate), constants, covariant)
     env = degenerate[env]
     shares = shares * (axial / total)[structure[env]]
     env, order = torch.sort(env, stable=True)
@@ -141,17 +137,10 @@ def _pair_weights(
     :return: (n_ensembles,) and (n_centres, n_first, n_second)
     """
     largest = smooth_maximum(ensembles, pairs.weights)
-    axial = switch_off(largest, constants.axial_threshold, constants.axial_width)
     if constants.contrast is None:
-        return axial, prune(ensembles, pairs.weights, largest, constants)
+        weights, axial = prune(ensembles, pairs.weights, largest, constants)
+        return axial, weights
+    axial = switch_off(largest, constants.axial_threshold, constants.axial_width)
     log_contrast = pairs.log_contrast(*constants.contrast)
     shares = contrasted(ensembles, pairs.weights, log_contrast, constants)
     return axial, shares * ensembles.each(1.0 - axial)
-
-
-def _kept(pairs: NeighborPairs, weights: Tensor, sizes: TableSizes) -> Samples:
-    """Centre, frame and pruned weight of the pairs whose weight is not negligible."""
-    flat = weights.flatten()
-    keep, counts = sizes.chosen("frames", flat.detach() > _NEGLIGIBLE_WEIGHT)
-    kept = flat.index_select(0, keep)
-    return *pairs.frames(keep), kept if counts is None else kept * counts

@@ -1,7 +1,8 @@
-"""Sums, means and shares of the pairs of neighbors that are averaged together."""
+"""Sums and shares of the pairs of neighbors that are averaged together."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,13 @@ class Ensembles:
             return of_centres
         return values.new_zeros(self.count).index_add(0, self.structure, of_centres)
 
+    def dot(self, values: Tensor, others: Tensor) -> Tensor:
+        """Sums of the products of two values of pairs, (count,)."""
+        of_centres = dot(values, others)
+        if self.structure is None:
+            return of_centres
+        return values.new_zeros(self.count).index_add(0, self.structure, of_centres)
+
     def largest(self, values: Tensor) -> Tensor:
         """Largest of the values of pairs, (count,); not differentiable."""
         of_centres = values.detach().amax((1, 2))
@@ -44,17 +52,18 @@ class Ensembles:
         of_centres = values if self.structure is None else values.index_select(0, self.structure)
         return of_centres[:, None, None]
 
-    def mean(self, values: Tensor, weights: Tensor, of_zero: float = NOTHING) -> Tensor:
-        """Weighted mean of the values of each ensemble, (count,): ``sum w v / (sum w + w_0)``.
+    def relative(self, weights: Tensor, largest: Tensor, unit: float) -> Tensor:
+        """Weights in units of a share of the largest of their ensemble; 0 where all of them are 0.
 
-        :param values: (n_centres, n_first, n_second)
-        :param weights: as ``values``, not negative
-        :param of_zero: w_0, weight of one more value, which is 0
+        :param weights: (n_centres, n_first, n_second), not negative
+        :param largest: (count,), not negative
+        :param unit: the share
+        :return: as ``weights``
         """
-        mean: Tensor = _Mean.apply(  # type: ignore[no-untyped-call]  # torch's own
-            self, values, weights, of_zero
+        relative: Tensor = _Relative.apply(  # type: ignore[no-untyped-call]  # torch's own
+            self, weights, largest, unit
         )
-        return mean
+        return relative
 
     def shares(self, weights: Tensor, of_rest: Tensor | float = NOTHING) -> Tensor:
         """Share of each pair in the weight of its ensemble: ``w / (sum w + w_0)``.
@@ -69,34 +78,34 @@ class Ensembles:
         return shares
 
 
-class _Mean(torch.autograd.Function):
-    """``m = sum w v / S`` with ``S = sum w + w_0``; can be differentiated again.
+class _Relative(torch.autograd.Function):
+    """``y = w / (u m)`` of each pair, m of its ensemble; can be differentiated again.
 
-    ``dm/dv = w / S`` and ``dm/dw = (v - m) / S``.
+    With the gradient g of y, that of w is ``g / (u m)`` and that of m ``-u sum g y / (u m)``.
     """
 
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401
         ensembles: Ensembles,
-        values: Tensor,
         weights: Tensor,
-        of_zero: float,
+        largest: Tensor,
+        unit: float,
     ) -> Tensor:
-        total = ensembles.total(weights) + of_zero
-        mean = ensembles.total(weights * values) / total
-        ctx.save_for_backward(values, weights, mean, total)
-        ctx.ensembles, ctx.of_zero = ensembles, of_zero
-        return mean
+        divisor = (largest + NOTHING) * unit
+        relative = weights / ensembles.each(divisor)
+        ctx.save_for_backward(largest, divisor, relative)
+        ctx.ensembles, ctx.unit = ensembles, unit
+        return relative
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        values, weights, mean, total = ctx.saved_tensors
+        largest, divisor, relative = ctx.saved_tensors
         ensembles: Ensembles = ctx.ensembles
-        if torch.is_grad_enabled():  # as a function of the weights
-            total = ensembles.total(weights) + ctx.of_zero
-        slope = ensembles.each(gradient / total)
-        return None, slope * weights, slope * (values - ensembles.each(mean)), None
+        if torch.is_grad_enabled():  # as a function of the largest weight
+            divisor = (largest + NOTHING) * ctx.unit
+        of_weights = gradient / ensembles.each(divisor)
+        return None, of_weights, ensembles.dot(of_weights, relative) * -ctx.unit, None
 
 
 class _Shares(torch.autograd.Function):
@@ -125,6 +134,15 @@ class _Shares(torch.autograd.Function):
         ensembles: Ensembles = ctx.ensembles
         if torch.is_grad_enabled():  # as a function of the weights
             total = ensembles.total(weights) + (ctx.of_rest if rest is None else rest)
-        common = ensembles.total(gradient * shares)
+        common = ensembles.dot(gradient, shares)
         of_weights = (gradient - ensembles.each(common)) / ensembles.each(total)
         return None, of_weights, None if rest is None else -common / total
+
+
+def dot(values: Tensor, others: Tensor) -> Tensor:
+    """Sums of the products of two tables of each centre, (n_centres,).
+
+    :param values: (n_centres, ...), and so is ``others``
+    """
+    count, size = len(values), math.prod(values.shape[1:])
+    return (values.reshape(count, 1, size) @ others.reshape(count, size, 1)).view(count)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from .constants import FrameConstants
 from .ensembles import NOTHING, Ensembles
-from .switches import switch_on
+from .switches import left, passed, rising_step, rising_steps
 
 _VANISHED = 1e-290  # paper's weight below which a pair is left out before its logarithm is taken
 
 
 def prune(
     ensembles: Ensembles, weights: Tensor, largest: Tensor, constants: FrameConstants
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Weights in which light frames are smoothly removed, as in arXiv 2305.19302.
 
     Pruning is switched on as the smooth maximum ``largest`` of the unpruned weights exceeds a
@@ -22,16 +24,23 @@ def prune(
 
     :param weights: (n_centres, n_first, n_second), of the pairs
     :param largest: (n_ensembles,), see `smooth_maximum`
-    :return: as ``weights``
+    :return: as ``weights``; and (n_ensembles,), the weight of the axial frames
     """
-    width = constants.pruning_threshold_width
-    on = ensembles.each(switch_on(largest, constants.pruning_threshold - width, width))
-    all_kept = weights.new_ones(())
-    for n in range(constants.pruning_rounds):
-        top = smooth_maximum(ensembles, weights) if n else largest
-        share = _kept_share(weights, ensembles.each(top), constants)
-        weights = weights * torch.lerp(all_kept, share, on)
-    return weights
+    width, rounds = constants.pruning_threshold_width, constants.pruning_rounds
+    arguments = [
+        left(largest, constants.axial_threshold, constants.axial_width),
+        passed(largest, constants.pruning_threshold - width, width),
+    ]
+    if rounds:
+        arguments.append(_kept_argument(ensembles, weights, largest, constants))
+    axial, on, *share = rising_steps(*arguments)
+    on, all_kept = ensembles.each(on), weights.new_ones(())
+    for n in range(rounds):
+        if n:
+            top = smooth_maximum(ensembles, weights)
+            share = [rising_step(_kept_argument(ensembles, weights, top, constants))]
+        weights = weights * torch.lerp(all_kept, share[0], on)
+    return weights, axial
 
 
 def contrasted(
@@ -54,14 +63,19 @@ def contrasted(
     relative = weights * torch.exp((log_contrast - shift).masked_fill(absent, -torch.inf))
     for _ in range(constants.pruning_rounds):
         top = power_maximum(ensembles, relative, constants.maximum_power)
-        relative = relative * _kept_share(relative, ensembles.each(top), constants)
+        relative = relative * rising_step(_kept_argument(ensembles, relative, top, constants))
     return ensembles.shares(relative)
 
 
-def _kept_share(weights: Tensor, top: Tensor, constants: FrameConstants) -> Tensor:
-    """Share of each weight that pruning keeps, given the smooth maximum of its ensemble."""
-    relative = weights / (top + NOTHING)
-    return switch_on(relative, constants.pruning_fraction, constants.pruning_width)
+def _kept_argument(
+    ensembles: Ensembles, weights: Tensor, top: Tensor, constants: FrameConstants
+) -> Tensor:
+    """Argument of the step that is the share of each weight that pruning keeps.
+
+    :param top: (n_ensembles,), smooth maximum of each
+    """
+    width = constants.pruning_width
+    return ensembles.relative(weights, top, width) - constants.pruning_fraction / width
 
 
 def smooth_maximum(ensembles: Ensembles, weights: Tensor) -> Tensor:
@@ -70,7 +84,7 @@ def smooth_maximum(ensembles: Ensembles, weights: Tensor) -> Tensor:
     :param weights: (n_centres, n_first, n_second)
     :return: (n_ensembles,)
     """
-    return ensembles.mean(weights, weights * torch.exp(weights))
+    return _maximum(ensembles, weights, None)
 
 
 def power_maximum(ensembles: Ensembles, weights: Tensor, power: float) -> Tensor:
@@ -85,4 +99,51 @@ def power_maximum(ensembles: Ensembles, weights: Tensor, power: float) -> Tensor
     :param power: p, at least 1; the larger, the closer to the maximum
     :return: (n_ensembles,); 0 without any weight
     """
-    return ensembles.mean(weights, weights.pow(power))
+    return _maximum(ensembles, weights, power)
+
+
+def _maximum(ensembles: Ensembles, weights: Tensor, power: float | None) -> Tensor:
+    maximum: Tensor = _Maximum.apply(  # type: ignore[no-untyped-call]  # torch's own
+        ensembles, weights, power
+    )
+    return maximum
+
+
+class _Maximum(torch.autograd.Function):
+    """``m = sum v w / S`` with ``S = sum v`` and ``v = w e^w``, or ``v = w^p``.
+
+    ``dm/dw = (v + (w - m) dv/dw) / S``; can be differentiated again.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        ensembles: Ensembles,
+        weights: Tensor,
+        power: float | None,
+    ) -> Tensor:
+        growth, shares, total = _shares_of_maximum(ensembles, weights, power)
+        maximum = ensembles.dot(shares, weights) / total
+        ctx.save_for_backward(weights, growth, shares, total, maximum)
+        ctx.ensembles, ctx.power = ensembles, power
+        return maximum
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        weights, growth, shares, total, maximum = ctx.saved_tensors
+        ensembles: Ensembles = ctx.ensembles
+        if torch.is_grad_enabled():  # as a function of the weights
+            growth, shares, total = _shares_of_maximum(ensembles, weights, ctx.power)
+        above = weights - ensembles.each(maximum)
+        slope = growth + shares if ctx.power is None else growth * ctx.power
+        slope = torch.addcmul(shares, above, slope)
+        return None, slope * ensembles.each(gradient / total), None
+
+
+def _shares_of_maximum(
+    ensembles: Ensembles, weights: Tensor, power: float | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``v / w``, v and the sum of v of each ensemble, see `_Maximum`."""
+    growth = torch.exp(weights) if power is None else weights.pow(power - 1.0)
+    shares = weights * growth
+    return growth, shares, ensembles.total(shares) + NOTHING

@@ -14,8 +14,8 @@ from .edge_exchange import (
     with_zero_row,
 )
 from .graph import Graph, graph_of_edges
-from .neighbor_list import Edges, check_distances, check_structure, find_edges
-from .neighbor_table import NeighborTable
+from .neighbor_list import TOO_CLOSE, Edges, check_distances, check_structure, find_edges
+from .neighbor_table import ListedEdges, NeighborTable
 from .padded import PaddedNeighbors, inverse_index
 from .resident_list import ResidentGraphs, ResidentList
 from .structure_graphs import StructureGraphs, as_systems
@@ -27,6 +27,7 @@ __all__ = [
     "CHARGE_AND_SPIN_KEYS",
     "NEIGHBORS",
     "SEEN",
+    "TOO_CLOSE",
     "BothEndsExchange",
     "ChargeAndSpin",
     "Collective",
@@ -35,6 +36,7 @@ __all__ = [
     "Edges",
     "Graph",
     "Listed",
+    "ListedEdges",
     "LocalExchange",
     "NeighborTable",
     "PaddedNeighbors",

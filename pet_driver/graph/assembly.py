@@ -38,9 +38,10 @@ def _gathered_from_reversed_edges(
 ) -> tuple[Tensor, Tensor]:
     difference = gradient - exchange.exchanged(gradient)
     # r_ji = -r_ij: the half of the reversed edge needs nothing but its gradient.
-    halves = -0.5 * graph.vectors.detach()[:, :, None] * difference[:, None, :]
-    atoms = graph.padded.sums(torch.cat([difference, halves.flatten(1)], dim=1))[: graph.n_owned]
-    return atoms[:, :3], symmetrized(atoms[:, 3:].reshape(-1, 3, 3))
+    twice = graph.vectors.detach()[:, :, None] * difference[:, None, :]
+    atoms = graph.padded.sums(torch.cat([difference, twice.flatten(1)], dim=1))[: graph.n_owned]
+    tensors = atoms[:, 3:].reshape(-1, 3, 3)
+    return atoms[:, :3], -0.25 * (tensors + tensors.transpose(1, 2))
 
 
 def _scattered_to_both_ends(

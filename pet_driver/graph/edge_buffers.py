@@ -50,11 +50,10 @@ class EdgeBuffers:
         """Make room for so many edges in the segments, and some more; what was there is lost."""
         device = self.species.device
         self._starts = np.cumsum([0, *(int(_ROOM * count) + 1 for count in counts)])
-        columns = torch.zeros((4, self.room), dtype=torch.int64, device=device)
-        self.centre, self.neighbor, self.reverse, self.of_neighbor = columns
+        columns = torch.zeros((5, self.room), dtype=torch.int64, device=device)
+        self.centre, self.neighbor, self.reverse, self.of_neighbor, self._first = columns
         self._columns = columns
         self.listed = torch.zeros(self.room, dtype=torch.bool, device=device)
-        self._first = torch.zeros(self.n_centres, dtype=torch.int64, device=device)
 
     def segment(self, k: int) -> slice:
         """Edges of structure k."""
@@ -69,18 +68,24 @@ class EdgeBuffers:
         segment, atoms = self.segment(k), slice(int(self._atoms[k]), int(self._atoms[k + 1]))
         count, start = len(columns[0]), segment.start
         # Edges that are not there come at the end, as centres must ascend.
-        table = np.zeros((4, segment.stop - start), dtype=np.int64)
+        table = np.zeros((5, segment.stop - start), dtype=np.int64)
         table[0] = max(atoms.stop - 1, 0)
         table[2] = np.arange(start, segment.stop)
         offsets = (atoms.start, atoms.start, start, 0)
-        for row, column, offset in zip(table, columns, offsets, strict=True):
+        for row, column, offset in zip(table, columns, offsets, strict=False):
             row[:count] = column + offset
         table[2, :count][columns[2] < 0] = self.room
+        table[4] = start + np.searchsorted(table[0], table[0])
         self._columns[:, segment].copy_(torch.from_numpy(table))
         self.listed[segment].copy_(torch.arange(table.shape[1]) < count)
-        firsts = np.searchsorted(columns[0], np.arange(atoms.stop - atoms.start))
-        firsts = start + np.minimum(firsts, max(count - 1, 0))
-        self._first[atoms].copy_(torch.from_numpy(firsts))
+
+    def differences(self, positions: Tensor) -> Tensor:
+        """Positions of neighbors less those of centres, (room, 3).
+
+        :param positions: (n_atoms, 3)
+        """
+        ends = positions.index_select(0, self._columns[:2].view(-1)).view(2, -1, 3)
+        return ends[1] - ends[0]
 
     def table(self, vectors: Tensor, sizes: TableSizes) -> NeighborTable:
         """Lay out the edges within the cutoff.
@@ -90,9 +95,9 @@ class EdgeBuffers:
             angstrom are noted there
         """
         lengths = torch.linalg.vector_norm(vectors, dim=1)
-        sizes.note((self.listed & (lengths < TOO_CLOSE)).any())
+        sizes.note(self.listed & (lengths < TOO_CLOSE))
         keep = self.listed & (lengths < self.cutoff)
-        edges = ListedEdges(self.centre, self._first, self.reverse)
+        edges = ListedEdges(self.centre, self._first, self.reverse, self.n_centres)
         return NeighborTable.of(edges, keep, sizes, NEIGHBORS)
 
     def padded(

@@ -14,14 +14,15 @@ from ..runtime.table_sizes import TableSizes
 class ListedEdges:
     """Edges of which some are laid out, on the device.
 
-    centre: (n_edges,), ascending; first: (n_atoms,), index of the first edge of each centre,
-    anything for a centre without edges; reverse: (n_edges,), index of the reversed edge of each,
-    n_edges where another rank holds it.
+    centre: (n_edges,), ascending; first: (n_edges,), index of the first edge of the same centre;
+    reverse: (n_edges,), index of the reversed edge of each, n_edges where another rank holds it;
+    n_atoms: number of centres.
     """
 
     centre: Tensor
     first: Tensor
     reverse: Tensor
+    n_atoms: int
 
 
 @dataclass(frozen=True)
@@ -48,24 +49,23 @@ class NeighborTable:
         :param keep: (n_edges,), bool; the same for an edge and its reversed edge
         :param sizes: from which the table gets its width, under this name
         """
-        n_atoms, device = len(edges.first), keep.device
-        count = torch.add(torch.cumsum(keep, 0), keep, alpha=-1)  # kept edges before each edge
-        column = count - count.index_select(0, edges.first).index_select(0, edges.centre)
-        width = max(sizes.of(name, (column + 1) * keep), 1)
-        size = n_atoms * width
-        # One more slot receives all that is left out.
-        slot = torch.add(column, edges.centre, alpha=width)
-        slot = slot.masked_fill_(~keep | (column >= width), size)
-        source = torch.zeros(size + 1, dtype=torch.int64, device=device)
-        source = source.scatter(0, slot, torch.arange(len(slot), device=device))[:size]
-        valid = torch.zeros(size + 1, dtype=torch.bool, device=device)
-        valid = valid.scatter(0, slot, keep)[:size]
-        there = edges.reverse.index_select(0, source)
-        elsewhere = there >= len(slot)
-        reverse = slot.index_select(0, there.masked_fill(elsewhere, 0))
+        kept = torch.cumsum(keep, 0)
+        before = torch.add(kept, keep, alpha=-1)  # kept edges before each edge
+        of_centre = before.index_select(0, edges.first)
+        width = max(sizes.of(name, kept - of_centre), 1)
+        size = edges.n_atoms * width
+        # One more slot receives all that is left out, and what there is no room for.
+        slots = torch.add(before - of_centre, edges.centre, alpha=width)
+        slots = torch.where(keep, slots, size).clamp_max_(size)
+        index = torch.arange(len(keep), device=keep.device)
+        source = index.new_full((size + 1,), -1).scatter(0, slots, index)[:size]
+        valid, source = source >= 0, source.clamp_min(0)
+        # Of an edge without a slot: size; of one that another rank holds: one more.
+        there = torch.nn.functional.pad(slots, (0, 1), value=size + 1)
+        reverse = there.index_select(0, edges.reverse.index_select(0, source))
         # By rounding, a length may differ at the two ends of an edge.
-        valid = valid & (elsewhere | (reverse < size))
-        return cls(width, slot, source, valid, reverse.masked_fill(elsewhere | ~valid, size))
+        valid = valid & (reverse != size)
+        return cls(width, slots, source, valid, torch.where(valid, reverse, size).clamp_max_(size))
 
     def laid_out(self, values: Tensor) -> Tensor:
         """Values of the slots, (n_slots, k), from those of the edges, (n_edges, k); else zero."""

@@ -46,6 +46,14 @@ class ResidentGraphs(ABC):
         :param sizes: of its table
         """
 
+    def edge_gradients(self, gradient: Tensor) -> Tensor | None:  # noqa: ARG002 (others need it)
+        """Gradients with respect to the vectors that an engine has listed, in its order.
+
+        :param gradient: (n_slots, 3), with respect to those of the last graph
+        :return: (n_listed, 3), zero for those that are not in the graph; None: no engine lists any
+        """
+        return None
+
 
 class ResidentList(ResidentGraphs):
     """All pairs of the Verlet lists of some structures, one after another, on the device.
@@ -121,10 +129,9 @@ class ResidentList(ResidentGraphs):
         """Graph of all edges within the cutoff, see `ResidentGraphs.graph`."""
         edges = self._edges
         cells, positions = inputs[: 3 * len(self.sizes)], inputs[3 * len(self.sizes) :]
-        vectors = positions.index_select(0, edges.neighbor)
-        vectors = vectors - positions.index_select(0, edges.centre)
+        vectors = edges.differences(positions)
         if len(self.sizes) == 1:
-            vectors = vectors + self._shifts @ cells
+            vectors = torch.addmm(vectors, self._shifts, cells)
         else:
             structure = self._structure.index_select(0, edges.centre)
             cell = cells.view(-1, 3, 3).index_select(0, structure)

@@ -67,9 +67,8 @@ def _narrowed(graph: Graph, seen: Tensor, cutoffs: Tensor | None, sizes: TableSi
     padded, exchange = graph.padded, graph.exchange
     if not isinstance(exchange, TableExchange):
         raise TypeError(f"a {type(exchange).__name__} cannot be narrowed")
-    n_atoms, width = padded.n_centres, padded.n_neighbors
-    first = torch.arange(n_atoms, device=seen.device) * width
-    listed = ListedEdges(padded.centre, first, exchange.reverse)
+    centre = padded.centre
+    listed = ListedEdges(centre, centre * padded.n_neighbors, exchange.reverse, padded.n_centres)
     table = NeighborTable.of(listed, seen & padded.valid.view(-1), sizes, SEEN)
     species = padded.neighbor_species.view(-1)
     narrowed = PaddedNeighbors.of_table(

@@ -8,16 +8,19 @@ from .pair_domain import PairDomain
 from .rank_group import RankGroup
 from .receptive_halo import ReceptiveHalo, receptive_graph
 from .resident_domain import ResidentDomain
+from .resident_pairs import ListedPairs, ResidentPairs
 from .wide_domain import WideDomain
 
 __all__ = [
     "Domain",
     "ExchangeDomain",
+    "ListedPairs",
     "NodePlace",
     "PairDomain",
     "RankGroup",
     "ReceptiveHalo",
     "ResidentDomain",
+    "ResidentPairs",
     "WideDomain",
     "agree",
     "receptive_graph",

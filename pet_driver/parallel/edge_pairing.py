@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 # Images of one pair of atoms are told apart by the projection of their displacement on a direction
 # in which no two displacements of a crystal coincide.
-_GENERIC_DIRECTION = np.array([0.5401423, 0.6218907, 0.5669513])
+GENERIC_DIRECTION = np.array([0.5401423, 0.6218907, 0.5669513])
+ROUNDING = 1e-6  # angstrom; this close to the cutoff an edge may be listed at one end only
 SAME_DISPLACEMENT = 1e-5  # angstrom; two ranks know the same displacement to about 1e-13
 
 
@@ -85,7 +86,7 @@ class EdgePairing:
         # Sorting the reversed edges by the same key lists them in the order of the edges.
         reverse[inner[np.lexsort((i[inner], j[inner]))]] = inner
         cross = np.nonzero(j >= n_local)[0]
-        a, b, along = ids[i[cross]], ids[j[cross]], vectors[cross] @ _GENERIC_DIRECTION
+        a, b, along = ids[i[cross]], ids[j[cross]], vectors[cross] @ GENERIC_DIRECTION
         send = cross[np.lexsort((along, b, a, holder[cross]))]
         receive = cross[np.lexsort((-along, a, b, holder[cross]))]
         here = holder[send] == comm.rank
@@ -119,7 +120,7 @@ def _pair(
     own = np.column_stack([centre, neighbor, vectors]).astype(np.float64)
     both = np.concatenate([own, received])
     foreign = np.arange(len(both)) >= len(own)
-    projected = both[:, 2:] @ _GENERIC_DIRECTION
+    projected = both[:, 2:] @ GENERIC_DIRECTION
     sequence = np.lexsort((foreign, projected, both[:, 1], both[:, 0]))
     first, second = sequence[:-1], sequence[1:]
     fits = (both[first, :2] == both[second, :2]).all(axis=1) & (foreign[first] != foreign[second])

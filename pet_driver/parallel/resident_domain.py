@@ -83,13 +83,14 @@ class ResidentDomain(ResidentGraphs):
         charge_and_spin: Tensor | None = None,
     ) -> None:
         self.sizes, self.collective = (n_local,), ranks
-        self.local = ranks.comm.size == 1
+        self.local = self.local and ranks.comm.size == 1
         self._ranks = ranks
         self._numbers = species[:n_local]
         numbers = torch.as_tensor(self._numbers, device=device)
         self._edges = EdgeBuffers(numbers, self.sizes, cutoff)
         self._charge_and_spin = charge_and_spin
         self._count = 0
+        self._of_pairs = torch.zeros(0, 3, dtype=torch.float64, device=device)
 
     def fits(self, species: NDArray[np.int64], n_local: int) -> bool:
         """Whether it is for these local atoms, in this order."""
@@ -131,8 +132,8 @@ class ResidentDomain(ResidentGraphs):
     def graph(self, inputs: Tensor, sizes: TableSizes) -> Graph:
         """Graph of all edges within the cutoff, see `ResidentGraphs.graph`."""
         edges = self._edges
-        vectors = inputs.index_select(0, edges.neighbor) - inputs.index_select(0, edges.centre)
-        table = edges.table(vectors, sizes)
+        vectors = self._vectors(inputs)
+        table = self._table = edges.table(vectors, sizes)
         given = self._charge_and_spin
         padded = edges.padded(table, None if given is None else given.expand(self.sizes[0], 2))
         exchange = TableExchange(table.reverse)
@@ -146,3 +147,34 @@ class ResidentDomain(ResidentGraphs):
             padded, table.laid_out(vectors), padded.centre, exchange, self.sizes[0]
         )
         return dataclasses.replace(graph, atom_names=self._ids, collective=self._ranks)
+
+    def _vectors(self, inputs: Tensor) -> Tensor:
+        """From centre to neighbor of each edge, (room, 3), angstrom."""
+        return self._edges.differences(inputs)
+
+
+class ResidentRankPairs(ResidentDomain):
+    """The pairs of a `PairDomain` on its device, paired on the host in every step.
+
+    Parameters as of `ResidentDomain`.
+    """
+
+    local = False
+
+    def place_vectors(self, vectors: Tensor) -> None:
+        """Take up the vectors of the pairs of the last `update`, (n_edges, 3), angstrom."""
+        room = self._edges.room
+        if len(self._of_pairs) != room:
+            self._of_pairs = vectors.new_zeros(room, 3)
+        self._of_pairs[: len(vectors)].copy_(vectors)
+
+    def inputs(self) -> NDArray[np.float64]:
+        """Nothing: vectors are on the device."""
+        return np.zeros((0, 3))
+
+    def edge_gradients(self, gradient: Tensor) -> Tensor:
+        """Gradients with respect to the vectors of the pairs, see `ResidentGraphs`."""
+        return with_zero_row(gradient).index_select(0, self._table.slots[: self._count])
+
+    def _vectors(self, inputs: Tensor) -> Tensor:  # noqa: ARG002 (there are none)
+        return self._of_pairs

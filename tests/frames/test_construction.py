@@ -12,10 +12,10 @@ from helpers import CONTRAST, SHARED
 from pet_driver.evaluation.rotation_error import random_rotations
 from pet_driver.frames import FrameConstants, environment_frames
 from pet_driver.frames.ensembles import Ensembles
-from pet_driver.frames.neighbor_pairs import NeighborGeometry, pairs_within
-from pet_driver.frames.polar import polar
+from pet_driver.frames.neighbor_pairs import NeighborPairs
 from pet_driver.frames.pruning import contrasted, power_maximum, prune, smooth_maximum
 from pet_driver.graph import System, find_edges
+from pet_driver.runtime.table_sizes import MeasuredSizes
 
 REFERENCE = SHARED / "reference" / "ecse_frames" / "ecse_frames_reference.json"
 CONSTANTS = FrameConstants()
@@ -38,20 +38,18 @@ def neighbors_of_first(atoms: Atoms, cutoff: float) -> np.ndarray:
 def test_frames_and_weights_equal_the_original_code():
     for environment in json.loads(REFERENCE.read_text())["environments"]:
         vectors = torch.tensor(environment["neighbors"], dtype=torch.float64)[None]
-        lengths, directions = polar(vectors)
-        neighbors = NeighborGeometry.of(lengths, directions, environment["r_out"], CONSTANTS)
-        assert neighbors.inner.item() == pytest.approx(environment["r_in"], abs=1e-10)
-        pairs = pairs_within(neighbors, lengths.shape[1], CONSTANTS)
-        present = pairs.weights.flatten().nonzero().squeeze(1)
-        _, frames = pairs.frames(present)
-        weights = pairs.weights.flatten()[present]
+        valid = torch.ones(vectors.shape[:2], dtype=torch.bool)
+        cutoff = environment["r_out"] + CONSTANTS.margin
+        pairs = NeighborPairs.of(vectors, valid, cutoff, CONSTANTS)
+        assert pairs.neighbors.inner.item() == pytest.approx(environment["r_in"], abs=1e-10)
+        _, frames, weights = pairs.kept(pairs.weights, MeasuredSizes())
         assert_same_set(frames, weights, environment["frames"], environment["weights"])
         ensembles = Ensembles(1)
         largest = smooth_maximum(ensembles, pairs.weights)
-        pruned = prune(ensembles, pairs.weights, largest, CONSTANTS).flatten()[present]
-        kept = pruned > 1e-10
+        pruned, _ = prune(ensembles, pairs.weights, largest, CONSTANTS)
+        _, frames, weights = pairs.kept(pruned * (pruned > 1e-10), MeasuredSizes())
         expected = environment["pruned_frames"], environment["pruned_weights"]
-        assert_same_set(frames[kept], pruned[kept], *expected)
+        assert_same_set(frames, weights, *expected)
 
 
 def assert_same_set(frames, weights, expected_frames, expected_weights):

@@ -7,9 +7,10 @@ from torch.autograd import gradcheck, gradgradcheck
 from helpers import CONTRAST
 from pet_driver.frames import FrameConstants, environment_frames
 from pet_driver.frames.ensembles import Ensembles
-from pet_driver.frames.polar import polar
+from pet_driver.frames.pair_weights import pair_weights
 from pet_driver.frames.pruning import contrasted, power_maximum, prune, smooth_maximum
 from pet_driver.frames.switches import switch_off, switch_on
+from pet_driver.runtime.table_sizes import MeasuredSizes
 
 POOLED = Ensembles(2, torch.tensor([0, 1, 0]))
 
@@ -20,7 +21,14 @@ def table(*shape, seed=0):
 
 
 def check(function, *inputs):
+    """First derivatives, as written out and as recorded to be differentiated again, and second."""
     assert gradcheck(function, inputs)
+    results = function(*inputs)
+    total = sum(x.sin().sum() for x in (results if isinstance(results, tuple) else (results,)))
+    written = torch.autograd.grad(total, inputs, retain_graph=True)
+    recorded = torch.autograd.grad(total, inputs, create_graph=True)
+    for x, y in zip(written, recorded, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-12, atol=1e-12)
     assert gradgradcheck(function, inputs)
 
 
@@ -39,18 +47,10 @@ def test_switches(switch):
     assert (bend == 0.0).all()
 
 
-def test_lengths_and_directions():
-    vectors = (table(3, 2, 3) + 0.1).detach().requires_grad_()
-    check(polar, vectors)
-    check(lambda v: polar(v)[0], vectors)
-    check(lambda v: polar(v)[1], vectors)
-
-
 @pytest.mark.parametrize("ensembles", [Ensembles(3), POOLED], ids=["centres", "structures"])
-def test_means_and_shares(ensembles):
-    values, weights, rest = table(3, 2, 4), table(3, 2, 4, seed=1), table(ensembles.count)
-    check(lambda v, w: ensembles.mean(v, w), values, weights)
-    check(lambda v, w: ensembles.mean(v, w, 2.0), values, weights)
+def test_shares(ensembles):
+    weights, rest = table(3, 2, 4, seed=1), table(ensembles.count)
+    check(lambda w, r: ensembles.relative(w, r, 0.7), weights, rest)
     check(lambda w: ensembles.shares(w), weights)
     check(ensembles.shares, weights, rest)
 
@@ -72,7 +72,7 @@ def test_derivatives_of_vanishing_weights_are_finite(scale):
     largest = smooth_maximum(ensembles, weights)
     results = [
         largest,
-        prune(ensembles, weights, largest, constants),
+        *prune(ensembles, weights, largest, constants),
         ensembles.shares(weights, torch.ones(3, dtype=torch.float64)),
         switch_off(largest, 0.5, 0.5),
     ]
@@ -83,17 +83,40 @@ def test_derivatives_of_vanishing_weights_are_finite(scale):
         assert torch.isfinite(bend).all()
 
 
+NEIGHBORS = [[1.0, 0.1, 0.0], [0.2, 1.1, 0.1], [-0.3, -1.2, 0.4], [3.7, 0.0, 0.4], [0.0] * 3]
+NARROW_AXES = FrameConstants(margin=0.5, axis_margin=0.5, pruning_fraction=0.3, pruning_width=0.7)
+
+
+def environment():
+    """Vectors with padding, and with a neighbor that is far away, and which of them are valid."""
+    vectors = torch.tensor([NEIGHBORS], dtype=torch.float64).requires_grad_()
+    return vectors, torch.tensor([[True] * 4 + [False]])
+
+
 @pytest.mark.parametrize(
-    "constants", [FrameConstants(), CONTRAST.frames], ids=["paper", "contrast"]
+    "constants",
+    [FrameConstants(), CONTRAST.frames, NARROW_AXES],
+    ids=["paper", "contrast", "narrow"],
 )
 def test_frames(constants):
-    """Weights and frames of an environment with padding, and with neighbors that are far away."""
-    neighbors = [[1.0, 0.1, 0.0], [0.2, 1.1, 0.1], [-0.3, -1.2, 0.4], [3.7, 0.0, 0.4], [0.0] * 3]
-    vectors = torch.tensor([neighbors], dtype=torch.float64).requires_grad_()
-    valid = torch.tensor([[True] * 4 + [False]])
+    """Averages of frames and weights."""
+    vectors, valid = environment()
 
     def averaged(vectors):
         found = environment_frames(vectors, valid, 4.0, constants)
         return (found.weights[:, None, None] * found.frames).sum(0), found.weights.square().sum()
 
     check(averaged, vectors)
+
+
+@pytest.mark.parametrize("constants", [FrameConstants(), NARROW_AXES], ids=["paper", "narrow"])
+def test_tables_of_pairs(constants):
+    """Each of the tables on its own, and all of them together."""
+    vectors, valid = environment()
+
+    def found(vectors):
+        return pair_weights(vectors, valid, 4.0, constants, MeasuredSizes())
+
+    check(lambda v: tuple(found(v)), vectors)
+    for k in range(4):
+        check(lambda v, k=k: found(v)[k], vectors)

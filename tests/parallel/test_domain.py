@@ -161,4 +161,4 @@ def test_ids_of_listed_pairs_must_be_unique(potential):
     edges = np.array([0, 1]), np.array([1, 0])
     vectors = torch.tensor([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]], dtype=torch.float64)
     with pytest.raises(PetDriverError, match="occurs more than once"):
-        PairDomain(mpi.COMM_SELF, potential.cutoff).update(zeros, zeros, 2, edges, vectors)
+        PairDomain(mpi.COMM_SELF, potential.cutoff).follow(zeros, zeros, 2, edges, vectors)

@@ -45,11 +45,12 @@ def stub(path, device):
     ), checkpoint.hyper
 
 
-def computed(path, kind, lists_ghosts, device, arrays_on=None):
+def computed(path, kind, lists_ghosts, device, arrays_on=None, null=True):
     """Data after two steps, the second of which opens nothing anew."""
     unified, hyper = stub(path, device)
     atoms = chain()
-    atoms.append(Atom(NULL, (3.6, 2.5, 0.4)))
+    if null:
+        atoms.append(Atom(NULL, (3.6, 2.5, 0.4)))
     depth = (hyper.depth if lists_ghosts else 1) * hyper.neighbor_cutoff + 0.6
     for _ in range(2):
         data = kind(
@@ -59,18 +60,23 @@ def computed(path, kind, lists_ghosts, device, arrays_on=None):
     return data
 
 
-@pytest.mark.parametrize("lists_ghosts", [True, False], ids=["lists of ghosts", "exchange"])
-def test_arrays_on_the_gpu(model_file, lists_ghosts):
-    expected = computed(model_file, KokkosArrays, lists_ghosts, "cpu")
+@pytest.mark.parametrize(
+    ("lists_ghosts", "null"),
+    [(True, True), (False, True), (False, False)],
+    ids=["lists of ghosts", "exchange", "paired on the device"],
+)
+def test_arrays_on_the_gpu(model_file, lists_ghosts, null):
+    """Without atoms of type NULL and of one rank, pairs need not leave the device."""
+    expected = computed(model_file, KokkosArrays, lists_ghosts, "cpu", null=null)
     whole = Potential(load_checkpoint(model_file), dtype="float64").compute(chain())
     with PretendedGpu():
-        found = computed(model_file, KokkosArrays, lists_ghosts, "cuda", "cuda")
+        found = computed(model_file, KokkosArrays, lists_ghosts, "cuda", "cuda", null)
         np.testing.assert_allclose(found.energies(), expected.energies(), atol=1e-10)
         np.testing.assert_allclose(found.given, expected.given, atol=1e-10)
         assert found.energy == pytest.approx(whole.energy, rel=1e-12)
         np.testing.assert_allclose(found.energies(), whole.energies, atol=1e-10)
-        np.testing.assert_allclose(found.forces()[:-1], whole.forces, atol=1e-10)
-        assert not found.forces()[-1].any()
+        np.testing.assert_allclose(found.forces()[: len(whole.forces)], whole.forces, atol=1e-10)
+        assert not found.forces()[len(whole.forces) :].any()
 
 
 @pytest.mark.parametrize("model_file", ["modern"], indirect=True)

@@ -22,17 +22,18 @@ from ...evaluation.options import EvaluationOptions
 from ...evaluation.potential import Potential
 from ...evaluation.prediction import Prediction
 from ...files.checkpoint import load_checkpoint
-from ...graph import Graph
 from ...parallel import NodePlace, PairDomain, receptive_graph
 from ..rank_share import options_of_rank, use_share
 from .abort import abort_world
 from .ghost_check import check_ghosts
 from .mliap_data import (
+    Integers,
     MliapData,
     MliapPairs,
     check_interface,
     exchanged_ids,
     is_kokkos,
+    listed_on_device,
     set_results,
 )
 from .options import ENERGY_UNITS
@@ -114,20 +115,38 @@ class PetUnified:
         lists_ghosts, has_ghosts = _on_any_rank(
             data.natomneigh > data.nlistatoms, data.ntotal > data.nlocal
         )
-        pairs = MliapPairs(data)
-        if lists_ghosts or not has_ghosts or potential.hyper.depth == 1:
-            energies, gradient = self._from_pairs(potential, pairs, lists_ghosts)
-        elif REGISTRY.instance is not None or is_kokkos(data):
-            energies, gradient = self._with_exchange(potential, pairs, data)
+        resident = potential.resident
+        found = None
+        if resident is not None and not lists_ghosts and _communicator().size == 1:
+            listed = listed_on_device(data, potential.device)
+            found = None if listed is None else resident.compute_pairs(listed)
+        if found is not None and found.edge_gradients is not None:
+            energies, gradient = found.energies, found.edge_gradients
         else:
-            raise PetDriverError(
-                "a model of several message layers needs the environments of ghosts: end the line "
-                f"with `pair_style mliap unified FILE 1` and add `comm_modify cutoff "
-                f"{_wide_cutoff(potential):.2f}`, or call pet_register in the script "
-                "(lammps_examples/ml_iap)"
-            )
+            exchanges = has_ghosts and not lists_ghosts and potential.hyper.depth > 1
+            energies, gradient = self._from_copies(potential, data, lists_ghosts, exchanges)
         unit = ENERGY_UNITS[self.units]
         set_results(data, energies * unit, gradient * unit)
+
+    def _from_copies(
+        self, potential: Potential, data: MliapData, lists_ghosts: bool, exchanges: bool
+    ) -> tuple[_Floats, Tensor]:
+        """Energies of local atoms and gradient of pairs, from copies of the pairs on the host.
+
+        :param exchanges: whether messages of ghosts are needed and not computed here
+        :return: (n_local,), eV, and (n_pairs, 3), eV/angstrom
+        """
+        pairs = MliapPairs(data)
+        if not exchanges:
+            return self._from_pairs(potential, pairs, lists_ghosts)
+        if REGISTRY.instance is not None or is_kokkos(data):
+            return self._with_exchange(potential, pairs, data)
+        raise PetDriverError(
+            "a model of several message layers needs the environments of ghosts: end the line "
+            f"with `pair_style mliap unified FILE 1` and add `comm_modify cutoff "
+            f"{_wide_cutoff(potential):.2f}`, or call pet_register in the script "
+            "(lammps_examples/ml_iap)"
+        )
 
     def _from_pairs(
         self, potential: Potential, pairs: MliapPairs, lists_ghosts: bool
@@ -146,7 +165,8 @@ class PetUnified:
         if lists_ghosts and not self._tested:
             self._tested = True
             check_ghosts(graph, _wide_cutoff(potential))
-        return _per_atom_and_pair(potential.evaluate(graph), graph, pairs)
+        assert graph.listed is not None  # as they are of listed pairs
+        return _per_atom_and_pair(potential.evaluate(graph), graph.listed, pairs)
 
     def _with_exchange(
         self, potential: Potential, pairs: MliapPairs, data: MliapData
@@ -159,7 +179,7 @@ class PetUnified:
             self._domain = _open_domain(potential)
         domain = self._domain
         ids = exchanged_ids(data) if is_kokkos(data) else _listed_ids(data.ntotal)
-        graph = domain.update(
+        domain.follow(
             ids[pairs.mapped],
             pairs.species,
             pairs.n_local,
@@ -168,8 +188,9 @@ class PetUnified:
         )
         if not self._tested:
             self._tested = True
-            domain.self_test(graph)
-        return _per_atom_and_pair(potential.evaluate(graph), graph, pairs)
+            domain.self_test(domain.graph())
+        prediction = potential.evaluate_share(domain)
+        return _per_atom_and_pair(prediction, domain.pairing.paired, pairs)
 
     # -- once --
 
@@ -202,13 +223,14 @@ class PetUnified:
 
 
 def _per_atom_and_pair(
-    prediction: Prediction, graph: Graph, pairs: MliapPairs
+    prediction: Prediction, listed: Integers, pairs: MliapPairs
 ) -> tuple[_Floats, Tensor]:
-    """Energies of local atoms and gradient of pairs, in the order of LAMMPS."""
-    # A graph that is evaluated has gradients, and one of listed pairs has their indices.
-    assert prediction.edge_gradients is not None
-    assert graph.listed is not None
-    gradients = pairs.per_pair(prediction.edge_gradients, graph.listed)
+    """Energies of local atoms and gradient of pairs, in the order of LAMMPS.
+
+    :param listed: (n_edges,), index of each edge that was evaluated among the sorted pairs
+    """
+    assert prediction.edge_gradients is not None  # of a whole graph
+    gradients = pairs.per_pair(prediction.edge_gradients, listed)
     return pairs.per_local_atom(prediction.energies), gradients
 
 

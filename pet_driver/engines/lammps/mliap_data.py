@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ...errors import PetDriverError
+from ...parallel import ListedPairs
 
 Integers = npt.NDArray[np.int64]
 Array = Any  # of numpy, or of cupy with KOKKOS on a GPU
@@ -93,19 +94,50 @@ def exchanged_ids(data: MliapData) -> Integers:
 
     :return: (n_total,), the same for an atom and its ghosts
     """
+    rank, index = exchanged_owners(data).cpu().numpy().T
+    ids: Integers = (rank << 32) + index
+    return ids
+
+
+def exchanged_owners(data: MliapData) -> Tensor:
+    """Rank that owns each atom and its index there, sent to ghosts by LAMMPS. Collective.
+
+    :return: (n_total, 2), integers, on the device of LAMMPS
+    """
     from mpi4py import MPI
 
-    like = _as_tensor(data.elems) if data.ntotal else torch.empty(0)
+    like = torch.as_tensor(data.elems) if data.ntotal else torch.empty(0)
     own = torch.zeros(data.ntotal, 2, dtype=torch.float64, device=like.device)
-    own[: data.nlocal, 0] = MPI.COMM_WORLD.rank
-    own[: data.nlocal, 1] = torch.arange(data.nlocal, dtype=torch.float64, device=like.device)
+    own[: data.nlocal, 0].fill_(MPI.COMM_WORLD.rank)
+    index = torch.arange(data.nlocal, dtype=torch.float64, device=like.device)
+    own[: data.nlocal, 1].copy_(index)
     found = torch.empty_like(own)
     _wait(own)
     data.forward_exchange(own, found, 2)
     _wait(found)
-    rank, index = found.to(torch.int64).cpu().numpy().T
-    ids: Integers = (rank << 32) + index
-    return ids
+    return found.to(torch.int64)
+
+
+def listed_on_device(data: MliapData, device: torch.device) -> ListedPairs | None:
+    """The pairs that LAMMPS has listed, without a copy on the host.
+
+    All atoms must be on this rank: LAMMPS sends the indices of atoms to their ghosts.
+
+    :param device: of the network
+    :return: None: LAMMPS has no KOKKOS or works on another device, or there are atoms of type NULL
+        or no pairs
+    """
+    if not is_kokkos(data) or not data.npairs or data.nlistatoms < data.nlocal:
+        return None
+    vectors = torch.as_tensor(data.rij)
+    if vectors.device.type != device.type:
+        return None
+    owners = exchanged_owners(data)[:, 1]  # and what LAMMPS has computed before is there
+    species, centre, neighbor = (
+        torch.as_tensor(x).to(torch.int64) for x in (data.elems, data.pair_i, data.jatoms)
+    )
+    of_neighbor = owners.index_select(0, neighbor)
+    return ListedPairs(species[: data.nlocal], centre, of_neighbor, vectors)
 
 
 def set_results(data: MliapData, energies: npt.NDArray[np.float64], gradient: Tensor) -> None:
@@ -116,15 +148,15 @@ def set_results(data: MliapData, energies: npt.NDArray[np.float64], gradient: Te
     """
     data.energy = float(energies.sum())
     if data.nlistatoms:
-        local = _host(data.iatoms)[: data.nlistatoms]
-        listed = np.ascontiguousarray(energies[local])
         if is_kokkos(data):
-            _as_tensor(data.eatoms).copy_(torch.as_tensor(listed))
+            target, local = torch.as_tensor(data.eatoms), torch.as_tensor(data.iatoms)
+            local = local[: data.nlistatoms].to(torch.int64)
+            target.copy_(torch.as_tensor(energies, device=target.device).index_select(0, local))
         else:
-            data.eatoms = listed
+            data.eatoms = np.ascontiguousarray(energies[data.iatoms[: data.nlistatoms]])
+    forces = gradient.contiguous()
+    _wait(forces)
     if data.npairs:
-        forces = gradient.contiguous()
-        _wait(forces)
         data.update_pair_forces(forces if is_kokkos(data) else forces.numpy())
 
 
@@ -141,18 +173,20 @@ class MliapPairs:
 
     def __init__(self, data: MliapData) -> None:
         none = np.zeros(0, dtype=np.int64)
-        elements = _host(data.elems).astype(np.int64) if data.ntotal else none
+        i, j, vectors = none, none, torch.zeros(0, 3, dtype=torch.float64)
+        elements = none
+        if data.ntotal:
+            elements, i, j = _copies(data.elems, data.pair_i, data.jatoms)
         self.mapped = elements >= 0
         self.species = elements[self.mapped]
         self.n_all_local = data.nlocal
         self.n_local = int(self.mapped[: data.nlocal].sum())
         self.n_pairs = data.npairs
-        i, j, vectors = none, none, torch.zeros(0, 3, dtype=torch.float64)
         if data.npairs:
             # From all atoms to those of other types than NULL.
             index_map = np.cumsum(self.mapped) - 1
-            i, j = index_map[_host(data.pair_i)], index_map[_host(data.jatoms)]
-            vectors = _as_tensor(data.rij)
+            i, j = index_map[i], index_map[j]
+            vectors = torch.as_tensor(data.rij)
         order = np.lexsort((j, i))
         self.centre, self.neighbor = i[order], j[order]
         self._order = torch.as_tensor(order, device=vectors.device)
@@ -181,16 +215,15 @@ class MliapPairs:
         return table.index_copy(0, indices, gradients.to(table))
 
 
-def _as_tensor(array: Array) -> Tensor:
-    """Tensor in the same memory."""
-    tensor = torch.as_tensor(array)
-    _wait(tensor)
-    return tensor
+def _copies(*arrays: Array) -> list[Integers]:
+    """Copies of LAMMPS' arrays on the host: its memory is valid within one call only.
 
-
-def _host(array: Array) -> npt.NDArray[Any]:
-    """Copy on the host: LAMMPS' memory is valid within one call only."""
-    return np.array(_as_tensor(array).cpu().numpy())
+    They leave the device together, after a wait for LAMMPS.
+    """
+    tensors = [torch.as_tensor(array) for array in arrays]
+    _wait(tensors[0])
+    together = torch.cat([x.to(torch.int64) for x in tensors]).cpu().numpy()
+    return np.split(together, np.cumsum([len(x) for x in tensors])[:-1])
 
 
 def _wait(tensor: Tensor) -> None:
