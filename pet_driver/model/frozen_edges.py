@@ -114,7 +114,9 @@ class _Invariant(torch.autograd.Function):
         runs = torch.split(gradient.flatten(0, 1), ROWS)
         maps = (part.of_messages, part.of_waves)
         found = [
-            joined([run @ weight for run in runs]).view(*gradient.shape[:2], -1) if needed else None
+            joined([run @ weight for run in runs]).view(*gradient.shape[:2], weight.shape[1])
+            if needed
+            else None
             for weight, needed in zip(maps, wanted[2:], strict=True)
         ]
         return None, None, *found

@@ -43,12 +43,12 @@ class FrozenAttention:
         # Copied one by one, which is twice as fast as all three at once.
         split = rows.view(samples, count, 3, width).unbind(2)
         query, key, value = (self._by_head(x) for x in split)
-        query.view(self._heads, samples * count, -1).add_(self._query_bias)
+        query.view(self._heads, samples * count, width // self._heads).add_(self._query_bias)
         logits = torch.bmm(query, key.transpose(1, 2))
         logits.view(self._heads, samples, count, count).add_(log_factors[:, None, :])
         weights = torch.softmax(logits, dim=-1, out=logits)
         tape += [query, key, value, weights]
-        mixed = torch.bmm(weights, value).view(self._heads, samples, count, -1)
+        mixed = torch.bmm(weights, value).view(self._heads, samples, count, width // self._heads)
         rows = mixed.permute(1, 2, 0, 3).reshape(samples * count, width)
         return self._outward.forward(rows, tape).view(tokens.shape)
 
@@ -69,7 +69,9 @@ class FrozenAttention:
         )
         table = rows.new_empty(samples, count, 3, self._heads, width // self._heads)
         for x, part in zip(table.unbind(2), parts, strict=True):
-            x.copy_(part.view(self._heads, samples, count, -1).permute(1, 2, 0, 3))
+            x.copy_(
+                part.view(self._heads, samples, count, width // self._heads).permute(1, 2, 0, 3)
+            )
         rows = table.view(-1, 3 * width) @ self._inward
         # In two steps, which is four times as fast as both sums at once.
         of_factors = of_logits.view(self._heads, samples, count, count).sum(2).sum(0)
@@ -79,7 +81,7 @@ class FrozenAttention:
         """Copy (heads * n_samples, n_tokens, width of a head) of (n_samples, n_tokens, width)."""
         samples, count, width = x.shape
         split = x.view(samples, count, self._heads, width // self._heads)
-        return split.permute(2, 0, 1, 3).reshape(-1, count, width // self._heads)
+        return split.permute(2, 0, 1, 3).reshape(self._heads * samples, count, width // self._heads)
 
 
 class FrozenTransformerLayer:
