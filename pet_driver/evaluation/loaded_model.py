@@ -12,6 +12,7 @@ from ..errors import PetDriverError
 from ..files.checkpoint import Checkpoint
 from ..files.output_names import DIRECT_FORCES
 from ..model import PET
+from ..runtime.devices import keep_freed_memory
 from .rescaling import Rescaling
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -40,6 +41,7 @@ class LoadedModel:
         :param dtype: "float32" or "float64"
         :raises PetDriverError: if the weights do not fit the hyperparameters
         """
+        keep_freed_memory()
         # Frozen weights: only the gradient with respect to the edge vectors is ever computed.
         network = checkpoint.network(DTYPES[dtype], device).eval().requires_grad_(False)
         uncertainty = checkpoint.uncertainty

@@ -123,6 +123,7 @@ class Evaluator:
             variances=request.variances,
             # Plain PET of another program must keep its own predictions.
             fade=self.scope != "none" or not hyper.foreign.directions_alone,
+            frozen=_frozen(request) and vectors.device.type == "cpu",
             whole=request.sizes is not None,
         )
         with torch.autocast(vectors.device.type, torch.bfloat16, enabled=request.low_precision):
@@ -250,6 +251,11 @@ def detached(found: Evaluation) -> Evaluation:
         cut(found.message_variance),
         cut(found.symmetrization),
     )
+
+
+def _frozen(request: EvaluationRequest) -> bool:
+    """Whether weights need no gradient, and all is computed in the dtype of the weights."""
+    return not (request.weights_too or request.low_precision or request.sizes is not None)
 
 
 def _sampled(

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from ..frames.average import FrameAverage, WholeAverage, in_parts
 from ..frames.frame_set import FrameSet
+from .at_once import differentiated_at_once
 from .centre_state import CentreState
+from .frozen_layer import FrozenMessageLayer
 from .message_layer import MessageLayer
 from .output import LayerOutput
 from .pass_options import PassOptions
@@ -34,13 +36,15 @@ class Outgoing(NamedTuple):
 class LayerPass:
     """One message layer, its readout (None: nothing is read out), and the options of the pass.
 
-    sends: whether nodes and messages go to a next layer or exchange.
+    sends: whether nodes and messages go to a next layer or exchange; samples: the layer as it is
+    applied to samples, the same or with frozen weights.
     """
 
     layer: MessageLayer
     readout: Readout | None
     sends: bool
     options: PassOptions
+    samples: MessageLayer | FrozenMessageLayer
 
     def __call__(
         self, state: CentreState, frames: FrameSet | None
@@ -54,7 +58,7 @@ class LayerPass:
         node = layer.node_features(state.centre_species, state.node)
         node_width = node.shape[1]
         invariant = in_parts(
-            layer.invariant_part, chunk, state.neighbor_species, state.messages, state.waves
+            self.samples.invariant_part, chunk, state.neighbor_species, state.messages, state.waves
         )
         geometry = state.geometry
         # One table of all scalars is selected from faster than three.
@@ -87,15 +91,29 @@ class LayerPass:
         :param node_width: width of the node features, which a shift follows in the table
         :param n_neighbors: number of neighbors to which the messages are padded
         """
-        vectors, scalars, invariant = edge_tables
+        results = functools.partial(self._results, node_width, n_neighbors)
+        at_once = self.options.frozen and not self.sends and torch.is_grad_enabled()
+        if at_once:
+            return differentiated_at_once(results, frames, *edge_tables, node)
+        return results(frames, *edge_tables, node)
+
+    def _results(
+        self,
+        node_width: int,
+        n_neighbors: int,
+        frames: Tensor | None,
+        *tables: Tensor,
+    ) -> list[Tensor]:
+        """Results of some samples, as of `_evaluate`, from each of their tables."""
+        vectors, scalars, invariant, node = tables
         if frames is not None:
             vectors = vectors @ frames
         geometry = EdgeGeometry(vectors.to(scalars.dtype), *scalars.unbind(-1))
         if node.shape[1] == node_width:
-            node, edges = self.layer(geometry, invariant, node)
+            node, edges = self.samples(geometry, invariant, node)
         else:
             node, shift = torch.split(node, node_width, dim=1)
-            node, edges = self.layer(geometry, invariant, node)
+            node, edges = self.samples(geometry, invariant, node)
             node = node + shift
         results = []
         if self.readout is not None:

@@ -83,6 +83,29 @@ class MessageLayer(nn.Module):
             return result
         return _added_map(result, waves, weight[:, :width] @ self.wave_embedder.weight)
 
+    def invariant_maps(self) -> tuple[Tensor, Tensor | None, Tensor]:
+        """The same as maps of messages and of waves, and as a table over species.
+
+        :return: (width, width); (width, n_waves), None without waves; and (n_species, width), or
+            (width,) where the neighbor's species does not matter
+        """
+        width = self.edge_embedder.out_features
+        weight = self.compress_in.weight
+        bias = torch.addmv(self.compress_in.bias, weight[:, :width], self.edge_embedder.bias)
+        if self.neighbor_embedder is not None:
+            bias = torch.addmm(bias, self.neighbor_embedder.weight, weight[:, width:-width].t())
+        waves = self.wave_embedder
+        of_waves = None if waves is None else weight[:, :width] @ waves.weight
+        return weight[:, -width:], of_waves, bias
+
+    def coordinate_map(self) -> Tensor:
+        """Map of the coordinates of an edge to their contribution to the first compression.
+
+        :return: (width, 4)
+        """
+        width = self.edge_embedder.out_features
+        return self.compress_in.weight[:, :width] @ self.edge_embedder.weight
+
     def forward(
         self, geometry: EdgeGeometry, invariant: Tensor, node: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -93,10 +116,8 @@ class MessageLayer(nn.Module):
         :param node: (n_samples, node_width)
         :return: node (n_samples, node_width) and messages (n_samples, n_neighbors, width)
         """
-        width = self.edge_embedder.out_features
-        coordinates = torch.cat([geometry.vectors, geometry.lengths[..., None]], dim=-1)
-        embed = self.compress_in.weight[:, :width] @ self.edge_embedder.weight
-        edges = self.compress_out(silu(_added_map(invariant, coordinates, embed)))
+        coordinates = geometry.coordinates()
+        edges = self.compress_out(silu(_added_map(invariant, coordinates, self.coordinate_map())))
         log_factors = nn.functional.pad(geometry.log_factors, (1, 0))
         for layer in self.transformer:
             node, edges = layer(node, edges, log_factors)

@@ -13,6 +13,8 @@ class PassOptions:
     recompute them in the backward pass; None keeps all activations. variances: also return the
     variances over frames. fade: switch vectors and tensors of an atom off smoothly as its last
     neighbor leaves. features: also return the inputs of the last layers of the energy's heads.
+    frozen: weights need no gradient, and gradients with respect to positions none of their own, so
+    that layers with their backward passes written out may be used (`frozen_blocks`).
     whole: all samples at once in the tables as they are, so that the host waits for nothing.
     """
 
@@ -20,4 +22,5 @@ class PassOptions:
     variances: bool = False
     fade: bool = True
     features: bool = False
+    frozen: bool = False
     whole: bool = False

@@ -14,6 +14,8 @@ from ..frames.frame_set import FrameSet
 from .centre_state import CentreState
 from .conditioning import Conditioning
 from .foreign_layers import FinalCombinationReadout, SuddenBondReadout
+from .frozen_edges import FrozenCombination
+from .frozen_layer import FrozenMessageLayer
 from .hyperparameters import Hyperparameters
 from .layer_pass import LayerPass
 from .message_layer import Combination, MessageLayer
@@ -21,7 +23,7 @@ from .network_input import LayerMap, MessageExchange, NetworkInput
 from .normalizations import NORMALIZATIONS
 from .output import LayerOutput, Output, total
 from .pass_options import PassOptions
-from .readout import Head, PropertyHead, Readout, without_direction_when_alone
+from .readout import FrozenHead, Head, PropertyHead, Readout, without_direction_when_alone
 from .tokens import edge_geometry
 
 _DEFAULT_OPTIONS = PassOptions()
@@ -100,9 +102,10 @@ class PET(nn.Module):
                 state, messages = state.select(keep), messages.index_select(0, keep)
                 outputs = [x.select(keep) for x in outputs]
                 frames = frames.select(keep) if isinstance(frames, FrameSet) else frames
-            combine = functools.partial(self._combine, k)
+            combine = self._combination(k, options.frozen)
             state.messages = in_parts(combine, options.chunk, state.messages, messages, incoming)
-        factors, readout = state.geometry.factors, self._readout(len(self.layers) - 1)
+        factors = state.geometry.factors
+        readout = self._readout(len(self.layers) - 1, options.frozen)
         if isinstance(readout, FinalCombinationReadout):
             outputs.append(readout.of_edges(state.messages, factors, frames is None, options))
         result = total(outputs, self.property_heads)
@@ -134,34 +137,46 @@ class PET(nn.Module):
     def _layer_pass(self, k: int, options: PassOptions) -> LayerPass:
         """How layer k is evaluated."""
         last = k == len(self.layers) - 1
+        layer = cast(MessageLayer, self.layers[k])
+        frozen = options.frozen and FrozenMessageLayer.supports(layer)
         return LayerPass(
-            layer=cast(MessageLayer, self.layers[k]),
-            readout=self._readout(k) if last or not self.hyper.modern else None,
+            layer=layer,
+            samples=FrozenMessageLayer(layer) if frozen else layer,
+            readout=self._readout(k, options.frozen) if last or not self.hyper.modern else None,
             sends=not last or self.hyper.foreign.final_combination,
             options=options,
         )
 
-    def _readout(self, k: int) -> Readout:
-        """Readout of layer k."""
+    def _readout(self, k: int, frozen: bool) -> Readout:
+        """Readout of layer k, with weights that need gradients or with frozen ones."""
         index = 0 if self.hyper.modern else k
+        node, edge = (cast(Head, x[index]) for x in (self.node_heads, self.edge_heads))
         readout_class = Readout
         if self.hyper.foreign.final_combination:
             readout_class = FinalCombinationReadout
         elif self.hyper.foreign.sudden_bonds:
             readout_class = SuddenBondReadout
         return readout_class(
-            cast(Head, self.node_heads[index]),
-            cast(Head, self.edge_heads[index]),
+            FrozenHead(node) if frozen else node,
+            FrozenHead(edge) if frozen else edge,
             {
                 name: cast(PropertyHead, cast(nn.ModuleList, heads)[index])
                 for name, heads in self.property_heads.items()
             },
         )
 
-    def _combine(self, k: int, messages: Tensor, outgoing: Tensor, incoming: Tensor) -> Tensor:
-        """Messages of the next layer from what both ends of each edge have sent."""
+    def _combination(self, k: int, frozen: bool) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """Messages after layer k from those before and from what both ends of each edge send."""
         if not self.hyper.modern:
-            return 0.5 * (messages + incoming)
-        both = self.combination_norms[k](torch.cat([outgoing, incoming], dim=-1))
-        mixed: Tensor = self.combination_mlps[k](both)
-        return messages + outgoing + mixed
+            return lambda messages, _, incoming: 0.5 * (messages + incoming)
+        norm, layers = self.combination_norms[k], cast(Combination, self.combination_mlps[k])
+        if frozen:
+            return FrozenCombination(layers.layers, norm)
+        return functools.partial(_combined, norm, layers)
+
+
+def _combined(
+    norm: nn.Module, layers: Combination, messages: Tensor, outgoing: Tensor, incoming: Tensor
+) -> Tensor:
+    mixed: Tensor = layers(norm(torch.cat([outgoing, incoming], dim=-1)))
+    return messages + outgoing + mixed

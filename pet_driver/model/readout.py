@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..frames.rotations import rotate_back
+from .frozen_blocks import FrozenChain
 from .tokens import EdgeGeometry
 from .twice_differentiable import SiLU
 
@@ -42,6 +43,19 @@ class Head(nn.Module):
         """Map (..., width) to (...) or (..., outputs)."""
         values: Tensor = self.layers(x)
         return values.squeeze(-1) if self.outputs == 1 else values
+
+
+class FrozenHead:
+    """`Head` with frozen weights."""
+
+    def __init__(self, head: Head) -> None:
+        self.hidden = head.hidden
+        self._outputs, self._chain = head.outputs, FrozenChain.of(head.layers)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map (..., width) to (...) or (..., outputs)."""
+        values = self._chain(x)
+        return values.squeeze(-1) if self._outputs == 1 else values
 
 
 class PropertyHead(nn.Module):
@@ -92,8 +106,8 @@ class Readout:
     It is no module: the heads belong to the network, whose names of weights are those of files.
     """
 
-    node: Head
-    edge: Head
+    node: Head | FrozenHead
+    edge: Head | FrozenHead
     properties: dict[str, PropertyHead]
 
     def property_names(self, plain: bool) -> list[str]:  # noqa: ARG002 (other readouts need it)

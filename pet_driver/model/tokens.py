@@ -29,6 +29,10 @@ class EdgeGeometry:
     factors: Tensor
     log_factors: Tensor
 
+    def coordinates(self) -> Tensor:
+        """Vectors and lengths, (n, n_neighbors, 4)."""
+        return torch.cat([self.vectors, self.lengths[..., None]], dim=-1)
+
     def select(self, some: Tensor) -> EdgeGeometry:
         """The edges of some of the centres."""
         vectors, lengths = self.vectors.index_select(0, some), self.lengths.index_select(0, some)
