@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
         options.frames,
         options.parity,
         options.learning_rate,
-        options.device,
+        device=options.device,
     )
     model, report = symmetrize(
         load_checkpoint(options.model),

@@ -50,8 +50,8 @@ class Report:
         """The numbers as a table for the terminal."""
         table = Table(title=f"{self.model} and its exact form, {self.structures['test']} held-out "
                       f"structures{'' if self.tuned else ', weights untouched'}")  # fmt: skip
-        table.add_column("root mean square")
-        for column in ("plain", "layer, before", "layer, after"):
+        table.add_column("root mean square, meV, Å")
+        for column in ("plain: noise", "layer: before", "after tuning"):
             table.add_column(column, justify="right")
         for row in self.rows():
             table.add_row(row[0], *(_number(value) for value in row[1:]))
@@ -71,21 +71,21 @@ class Report:
             rows.append((name, plain, *others))  # type: ignore[arg-type]  # three values
 
         for key in noise.forces:
-            of = "orientation noise or distance from teacher, forces" if key == ALL else f"  {key}"
+            of = "forces" if key == ALL else f"  {key}"
             pair = before.distance.forces[key], after.distance.forces[key]
-            add(f"{of}, meV/Å", noise.forces[key], *pair)
-        add("energy, meV/atom", noise.energy, before.distance.energy, after.distance.energy)
-        add("virial, meV/atom", None, before.distance.virial, after.distance.virial)
+            add(of, noise.forces[key], *pair)
+        add("energy per atom", noise.energy, before.distance.energy, after.distance.energy)
+        add("virial per atom", None, before.distance.virial, after.distance.virial)
         for name, value in before.distance.properties.items():
             rows.append((name, None, value, after.distance.properties[name]))
         for key in noise.forces:
             of = "symmetrization force" if key == ALL else f"  {key}"
-            add(f"{of}, meV/Å", None, before.symmetrization[key], after.symmetrization[key])
+            add(of, None, before.symmetrization[key], after.symmetrization[key])
         errors = self.plain_error, before.error, after.error
         if self.plain_error.force is not None:
-            add("force error against labels, meV/Å", *(x.force for x in errors))
+            add("error of forces against labels", *(x.force for x in errors))
         if self.plain_error.energy is not None:
-            add("energy error against labels, meV/atom", *(x.energy for x in errors))
+            add("error of energy per atom against labels", *(x.energy for x in errors))
         return rows
 
     def sentences(self) -> list[str]:
@@ -95,6 +95,8 @@ class Report:
         if cost.atom is not None:
             atom = f"{cost.atom / cost.plain:.3g} times plain"
         return [
+            "plain: noise of orientation; layer: distance from the average over orientations; "
+            "energies in meV, lengths in angstrom",
             f"teacher: mean over {self.orientations} orientations, standard error "
             f"{1e3 * self.noise.force_error:.2g} meV/Å and "
             f"{1e3 * self.noise.energy_error:.2g} meV/atom",

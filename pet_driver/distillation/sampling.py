@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms, units
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
 from ..engines.ase import PETCalculator
 from ..errors import PetDriverError
@@ -125,7 +124,8 @@ def _start(start: System, run: SampleRun, seed: int) -> Atoms:
         if value is not None:
             atoms.info[key] = value
     rng = np.random.default_rng([seed])
-    MaxwellBoltzmannDistribution(atoms, temperature_K=run.kelvin, rng=rng)
+    spread = np.sqrt(atoms.get_masses() * units.kB * run.kelvin)
+    atoms.set_momenta(spread[:, None] * rng.standard_normal((len(atoms), 3)))
     return atoms
 
 
@@ -144,7 +144,7 @@ def _move(atoms: Atoms, run: SampleRun, rng: np.random.Generator) -> None:
     step = _STEP_LIGHT if atoms.get_masses().min() < _LIGHT else _STEP
     steps = max(round(run.fs / run.segments / step), 1)
     dynamics = Langevin(
-        atoms, step * units.fs, temperature_K=run.kelvin, friction=_FRICTION, rng=rng
+        atoms, step * units.fs, temperature_K=run.kelvin, friction=_FRICTION, fixcm=False, rng=rng
     )
     if run.pressure is not None:
         barostat = _Barostat(atoms, run.pressure, _STEPS_OF_BAROSTAT * step)

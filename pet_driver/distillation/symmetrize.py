@@ -32,7 +32,6 @@ _GOOD_SHARE = 1.0 / 3.0  # of the noise of orientation, likewise
 _ERROR_SHARE = 0.2  # of that: standard error of the teacher
 _MOST_GROUPS = 20
 _PROBED, _PROBE_GROUPS = 3, 4  # structures; groups of orientations
-_FORCE_OF_FRAMES = 2.0  # times the noise: largest symmetrization force before tuning, if possible
 _OF_LABELS, _OF_TUNING = 0.35, 0.6  # shares of the time
 
 
@@ -42,7 +41,8 @@ class SymmetrizeOptions:
 
     minutes: for labels and tuning; runs: dynamics that structures are taken from; frames: name of
     the frame constants, None: chosen by measurement; parity: the teacher averages over inversions
-    too; learning_rate: of the tuning; device: "cpu", "cuda" or "cuda:N".
+    too; learning_rate: of the tuning; steps: most of the tuning, None: as many as there is time
+    for; device: "cpu", "cuda" or "cuda:N".
     """
 
     minutes: float = 20.0
@@ -50,6 +50,7 @@ class SymmetrizeOptions:
     frames: str | None = None
     parity: bool = False
     learning_rate: float = LEARNING_RATE
+    steps: int | None = None
     device: str = "cpu"
     seed: int = 0
 
@@ -197,10 +198,9 @@ class _Procedure:
         model = self.student.model
         if name is None:
             some = [self.systems[i] for i in parts.all()[:_PROBED]]
-            limit = _FORCE_OF_FRAMES * noise.forces["all"]
             with Progress("choosing frames", len(CANDIDATES)) as progress:
                 choice = choose_frames(
-                    model, some, progress.advance, "layer", limit, self.options.device
+                    model, some, progress.advance, "layer", noise.forces["all"], self.options.device
                 )
             name = choice.name
         self.work.decide("frames", name)
@@ -240,6 +240,7 @@ class _Procedure:
             60.0 * self.options.minutes * _OF_TUNING,
             frames_per_atom(exact, some),
             self.options.learning_rate,
+            self.options.steps,
             self.options.device,
             self.options.seed,
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from ..errors import PetDriverError
 from ..evaluation.potential import Potential
 from ..files.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ..graph import System
@@ -66,13 +68,14 @@ class Scores:
 class TuningOptions:
     """How long and how gently a student is tuned.
 
-    seconds: of all runs together; frames: mean number per atom; learning_rate: of AdamW; device:
-    "cpu", "cuda" or "cuda:N".
+    seconds: of all runs together; frames: mean number per atom; learning_rate: of AdamW; steps:
+    most of them, None: as many as there is time for; device: "cpu", "cuda" or "cuda:N".
     """
 
     seconds: float
     frames: float
     learning_rate: float = LEARNING_RATE
+    steps: int | None = None
     device: str = "cpu"
     seed: int = 0
 
@@ -107,7 +110,7 @@ class Tuning:
         :param limits: what the energies and the symmetrization force may reach, where they were
             lower before
         :return: the best weights by the forces of the validation structures, or the untouched ones
-        :raises PetDriverError: if the loss is not finite, or the state of a former run is damaged
+        :raises PetDriverError: if the state of a former run is damaged
         """
         fit = self._timed()
         training = self._training = self._made(fit)
@@ -115,9 +118,11 @@ class Tuning:
         best = _Best(training, self.student, self.folder / _BEST, self.untouched, limits)
         counters = training.state.counters
         monitor = Monitor(fit, counters, self.folder)
-        Loop(fit, training.schedule, counters, monitor).run(
-            training.take_step, best.validate, training.save_state
-        )
+        loop = Loop(fit, training.schedule, counters, monitor)
+        try:
+            loop.run(training.take_step, best.validate, training.save_state)
+        except PetDriverError as error:
+            warnings.warn(f"the tuning ended early: {error}", stacklevel=2)
         return best.model()
 
     def _made(self, fit: FitOptions) -> Training:
@@ -136,8 +141,8 @@ class Tuning:
         options = self.options
         many = options.frames > _MANY_FRAMES
         return FitOptions(
-            steps=1_000_000_000,
-            schedule="time",
+            steps=options.steps or 1_000_000_000,
+            schedule="steps" if options.steps else "time",
             max_time=options.seconds,
             batch_atoms=_ATOMS_IN_BATCH,
             optimizer="adamw",
@@ -168,7 +173,7 @@ class Tuning:
             training.gradients.accumulate(state.network, frames, state.counters)
             state.optimizer.zero_grad()
             spent.append(time.perf_counter() - start)
-        steps = max(self.options.seconds / spent[-1], 1.0)
+        steps = self.options.steps or max(self.options.seconds / spent[-1], 1.0)
         return dataclasses.replace(
             training.options.fit,
             warmup_steps=max(min(round(0.05 * steps), 100), 1),
