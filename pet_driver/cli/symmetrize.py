@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> None:
         [System.from_atoms(atoms) for atoms in structures],
         folder,
         chosen,
-        [_reference(atoms) for atoms in structures],
+        [reference_of(atoms) for atoms in structures],
         options.restart,
     )
     save_checkpoint(model, options.output)
@@ -138,7 +138,7 @@ def _check(options: argparse.Namespace) -> None:
             raise PetDriverError(f"--{flag} is {value}; give a number above 0")
 
 
-def _reference(atoms: Atoms) -> Reference:
+def reference_of(atoms: Atoms) -> Reference:
     """Energy and forces that the file of a structure gives, for the report."""
     import numpy as np
 
