@@ -24,7 +24,7 @@ from .sampling import SampleRun, sampled
 from .structure_files import read_structure, write_structure
 from .student import Student
 from .teacher import FEWEST_GROUPS, Teacher, TeacherLabel, groups_needed
-from .tuning import LEARNING_RATE, Scores, Tuning, TuningOptions, frames_per_atom, labelled_frame
+from .tuning import LEARNING_RATE, Scores, Tuning, TuningOptions, labelled_frame
 from .work_folder import WorkFolder, digest
 
 _GOOD = 5e-3  # eV/angstrom from the teacher, which is good enough for any model
@@ -234,11 +234,9 @@ class _Procedure:
 
     def _tuned(self, model: Checkpoint, parts: Parts) -> Checkpoint | None:
         """The student after tuning; None: it is good enough without, or tuning has not helped."""
-        exact = Potential(model, device=self.options.device)
         some = [self.systems[i] for i in parts.validation]
         options = TuningOptions(
             60.0 * self.options.minutes * _OF_TUNING,
-            frames_per_atom(exact, some),
             self.options.learning_rate,
             self.options.steps,
             self.options.device,

@@ -9,10 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from ..errors import PetDriverError
-from ..evaluation.potential import Potential
 from ..files.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ..graph import System
 from ..training import Training, TrainingOptions
@@ -29,7 +26,8 @@ _START, _BEST = "student.safetensors", "best.safetensors"
 _SOURCE = "teacher"
 _ATOMS_IN_BATCH = 200
 _VALIDATIONS = 12
-_MANY_FRAMES, _FRAMES_DRAWN = 8.0, 4  # per atom: above, some are drawn in the first half
+_SAMPLED_SHARE = 0.6  # of the tuning, in which frames are drawn and turned at random
+_FRAMES_DRAWN = 2  # per atom: a variance needs two
 _SCORES = "validation"  # key of the card of the best weights
 
 
@@ -68,12 +66,11 @@ class Scores:
 class TuningOptions:
     """How long and how gently a student is tuned.
 
-    seconds: of all runs together; frames: mean number per atom; learning_rate: of AdamW; steps:
-    most of them, None: as many as there is time for; device: "cpu", "cuda" or "cuda:N".
+    seconds: of all runs together; learning_rate: of AdamW; steps: most of them, None: as many as
+    there is time for; device: "cpu", "cuda" or "cuda:N".
     """
 
     seconds: float
-    frames: float
     learning_rate: float = LEARNING_RATE
     steps: int | None = None
     device: str = "cpu"
@@ -135,11 +132,13 @@ class Tuning:
     def _fit(self) -> FitOptions:
         """Options of the training, of which the intervals are set by `_timed`.
 
-        Labels have no outliers, so all losses are squares, and the energies count from the start.
-        Weights do not decay: they are meant to stay where they are.
+        At first a few frames of each atom are drawn and turned at random, and the variance of the
+        energies over them is penalized: the network becomes invariant in any orientation, which
+        lowers the symmetrization force faster than all frames do, at a cost that does not grow
+        with their number. At the end all frames are averaged, as they will be in use. Labels have
+        no outliers, so all losses are squares. Weights do not decay: they should stay close.
         """
         options = self.options
-        many = options.frames > _MANY_FRAMES
         return FitOptions(
             steps=options.steps or 1_000_000_000,
             schedule="steps" if options.steps else "time",
@@ -148,13 +147,16 @@ class Tuning:
             optimizer="adamw",
             learning_rate=options.learning_rate,
             weight_decay=0.0,
-            energy_weight=100.0,
-            energy_ramp=0.0,
+            energy_weight=20.0,
+            energy_ramp=2.0,
+            final_share=0.2,
+            final_energy_weight=200.0,
+            energy_variance_weight=10.0,
             force_loss="mse",
             stress_loss="mse",
-            sampled_share=0.5 if many else 0.0,
-            frames_drawn=_FRAMES_DRAWN if many else 1,
-            symmetrization_weight=0.1,
+            sampled_share=_SAMPLED_SHARE,
+            frames_drawn=_FRAMES_DRAWN,
+            symmetrization_weight=1.0,
             rotate=False,
             checkpoint_minutes=1.0,
             start_from=str(self.folder / _START),
@@ -235,9 +237,3 @@ def labelled_frame(system: System, label: TeacherLabel, index: int) -> Frame:
         frame.labels.stress = -label.virial / frame.volume
     frame.labels.properties = dict(label.properties)
     return frame
-
-
-def frames_per_atom(potential: Potential, systems: Sequence[System]) -> float:
-    """Mean number of frames of an atom."""
-    counts: torch.Tensor = potential.frames(list(systems)).counts()
-    return counts.double().mean().item()
