@@ -25,6 +25,18 @@ class Stage:
     symmetrization: ByElement
     error: LabelError
 
+    def worse_than(self, before: Stage, noise: Noise) -> bool:
+        """Whether tuning has done harm.
+
+        It has where forces are farther from the teacher, or energies, or the symmetrization force,
+        are above the noise of orientation and larger than before.
+        """
+        return (
+            self.distance.forces[ALL] > before.distance.forces[ALL]
+            or self.distance.energy > max(before.distance.energy, noise.energy)
+            or self.symmetrization[ALL] > max(before.symmetrization[ALL], noise.forces[ALL])
+        )
+
 
 @dataclass(frozen=True)
 class Report:

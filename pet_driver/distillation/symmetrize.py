@@ -142,8 +142,7 @@ class _Procedure:
         parts = divided(len(structures), [len(run) for run in runs], self.options.seed)
         noise, seconds = self._prepare_teacher(parts)
         model = self._choose_frames(parts, noise)
-        parts = parts.thinned(self._affordable(seconds))
-        self._label(parts)
+        parts = self._labelled(parts.thinned(self._affordable(seconds)))
         tuned = self._tuned(model, parts)
         return self._reported(model, tuned, parts)
 
@@ -217,10 +216,20 @@ class _Procedure:
             self.work.decide("structures", count)
         return count
 
-    def _label(self, parts: Parts) -> None:
-        """Label all structures of the parts, or read the labels of an interrupted run."""
-        with Progress("labelling structures", len(parts.all())) as progress:
-            for index in parts.all():
+    def _labelled(self, parts: Parts) -> Parts:
+        """Label the structures, or read the labels of an interrupted run.
+
+        :return: the parts without the training structures that there was no time for; at least as
+            many are labelled as are held out
+        """
+        start, held = time.monotonic(), len(parts.test) + len(parts.validation)
+        limit = self.work.decided("labelled") or len(parts.all())
+        with Progress("labelling structures", limit) as progress:
+            for count, index in enumerate(parts.all()[:limit]):
+                late = time.monotonic() - start > _OF_LABELS * 60.0 * self.options.minutes
+                if late and count >= 2 * held:
+                    limit = count
+                    break
                 path = self.work.label(index)
                 label = read_structure(path)[1] if path.exists() else None
                 if label is None:
@@ -228,6 +237,8 @@ class _Procedure:
                     write_structure(path, self.systems[index], label)
                 self.labels[index] = label
                 progress.advance()
+        self.work.decide("labelled", limit)
+        return Parts(parts.training[: limit - held], parts.validation, parts.test)
 
     def _seed(self, index: int) -> int:
         return self.options.seed * 1_000_003 + index
@@ -271,11 +282,12 @@ class _Procedure:
         """The better of both models by the test structures, and the report on them."""
         systems = [self.systems[i] for i in parts.test]
         labels = [self.labels[i] for i in parts.test]
+        noise = Noise.of(systems, labels)
         before = self._stage(model, systems, parts)
         after = before
         if tuned is not None:
             after = self._stage(tuned, systems, parts)
-            if after.distance.forces["all"] > before.distance.forces["all"]:
+            if after.worse_than(before, noise):
                 self.say("tuning has not helped on the held-out structures: the weights stay")
                 tuned, after = None, before
         best = model if tuned is None else tuned
@@ -288,7 +300,7 @@ class _Procedure:
              "test": len(parts.test)},
             self.teacher.orientations,
             str(self.work.decided("frames")),
-            Noise.of(systems, labels),
+            noise,
             before,
             after,
             self._label_error(self.plain, systems, parts),

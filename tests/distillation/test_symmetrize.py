@@ -8,7 +8,7 @@ import ase.io
 import numpy as np
 import pytest
 
-from helpers import FOREIGN, ROOT, worst_change
+from helpers import FOREIGN, worst_change
 from pet_driver.cli.main import main
 from pet_driver.distillation import SymmetrizeOptions, symmetrize
 from pet_driver.distillation.measures import Reference
@@ -156,21 +156,18 @@ def test_bad_input_gets_one_sentence(tmp_path, capsys, monkeypatch, words, sente
 
 
 @pytest.mark.slow
-def test_the_command_from_one_structure(tmp_path, capsys):
+def test_the_command_from_one_structure(tmp_path, capsys, water_box):
     """`water_plain` from one box of water: dynamics, labels, tuning, report, and the file runs."""
-    source = ROOT / "lammps_examples" / "water_nvt" / "water.data"
-    atoms = ase.io.read(source, format="lammps-data", units="metal", atom_style="atomic")
-    atoms = atoms[atoms.positions.max(axis=1) < 100.0]
-    ase.io.write(tmp_path / "water.xyz", atoms)
+    ase.io.write(tmp_path / "water.xyz", water_box)
     output = tmp_path / "exact.safetensors"
     words = ["water_plain", str(tmp_path / "water.xyz"), "-o", str(output)]
-    assert main(["symmetrize", *words, "--sample", "300K:0.4ps", "--minutes", "1"]) == 0
+    assert main(["symmetrize", *words, "--sample", "300K:0.2ps", "--minutes", "1"]) == 0
     printed = capsys.readouterr().out
     for word in ("symmetrization force", "frames per atom", "scope atom", "wrote"):
         assert word in printed
     assert output.with_suffix(".png").exists()
     exact = Potential(load_checkpoint(output), dtype="float64")
     assert exact.scope == "layer"
-    assert worst_change(exact, atoms, random_rotations(2)).max() < 1e-10
+    assert worst_change(exact, water_box, random_rotations(2)).max() < 1e-10
     assert main(["info", str(output)]) == 0
     assert "symmetrized_by" in capsys.readouterr().out
