@@ -12,6 +12,14 @@ from ..errors import PetDriverError
 from ..training.log import read_log
 from .measures import ALL, ByElement, Cost, Deviation, LabelError, Noise, in_milli
 
+GOOD = 5e-3  # eV/angstrom from the teacher, which is good enough for any model
+_GOOD_SHARE = 1.0 / 3.0  # of the noise of orientation, likewise
+
+
+def target(noise: Noise) -> float:
+    """Distance from the teacher that is good enough, eV/angstrom."""
+    return max(_GOOD_SHARE * noise.forces[ALL], GOOD)
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -114,7 +122,28 @@ class Report:
             f"{1e3 * self.noise.energy_error:.2g} meV/atom",
             f"cost: {cost.layer / cost.plain:.3g} times plain PET ({self.frames}: "
             f"{cost.frames:.3g} frames per atom); scope atom: {atom}",
+            self._verdict(),
         ]
+
+    def _verdict(self) -> str:
+        """Whether the aim was reached, and what to do where it was not."""
+        forces, force_of_frames = self.after.distance.forces[ALL], self.after.symmetrization[ALL]
+        aim, noise = target(self.noise), self.noise.forces[ALL]
+        missed = []
+        if forces > aim:
+            missed.append(f"forces are {1e3 * forces:.3g} meV/Å from the teacher")
+        if force_of_frames > max(noise, GOOD):
+            missed.append(f"the symmetrization force is {1e3 * force_of_frames:.3g} meV/Å")
+        described = (
+            f"aim: forces within {1e3 * aim:.3g} meV/Å of the teacher, symmetrization force at "
+            f"most {1e3 * max(noise, GOOD):.3g}"
+        )
+        if not missed:
+            return f"{described}: reached"
+        return (
+            f"{described}: not reached, as {' and '.join(missed)}; run the command again with more "
+            "--minutes or more structures"
+        )
 
     def card(self) -> dict[str, Any]:
         """Entries of the model's card."""
@@ -122,6 +151,7 @@ class Report:
         symmetrized = {
             "tuned": self.tuned,
             "plain_model": self.model,
+            "aim_meV_per_angstrom": 1e3 * target(self.noise),
             "structures": self.structures,
             "teacher": {
                 "orientations": self.orientations,

@@ -49,6 +49,7 @@ def test_it_is_exact_and_nearer_to_the_teacher(tmp_path):
     assert (tmp_path / "report.png").stat().st_size > 10_000
 
 
+@pytest.mark.filterwarnings("ignore:the tuning ended early")
 @pytest.mark.parametrize("rate", [1.0, 1e30])
 def test_it_never_ends_worse(tmp_path, rate):
     """Rates that ruin the weights, or make them infinite."""
