@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from ase.data import covalent_radii
 from ..errors import PetDriverError
 from ..files.checkpoint import Checkpoint
 from ..frames import NAMED_CONSTANTS
+from ..graph import System, as_systems
 from .potential import Potential
 from .symmetrization import SymmetrizationForce
 
@@ -57,27 +58,41 @@ class FrameChoice:
 
 
 def choose_frames(
-    checkpoint: Checkpoint, structure: Atoms, advance: Callable[[], None] = lambda: None
+    checkpoint: Checkpoint,
+    structures: Atoms | System | Sequence[Atoms | System],
+    advance: Callable[[], None] = lambda: None,
+    scope: str = "atom",
+    limit: float | None = None,
+    device: str = "cpu",
 ) -> FrameChoice:
-    """Choose the cheapest frame constants whose symmetrization force is small, in scope atom.
+    """Choose the cheapest frame constants whose symmetrization force is small.
 
-    Small is at most a twentieth of the plain forces; where no candidate's is, the one with the
-    smallest is chosen.
+    Where no candidate's is small, the one with the smallest is chosen.
 
-    :param structure: what is measured
+    :param structures: what is measured
     :param advance: called after each candidate
+    :param scope: "atom" or "layer"
+    :param limit: largest root-mean-square symmetrization force that is small, eV/angstrom; None: a
+        twentieth of the plain forces
+    :param device: "cpu", "cuda" or "cuda:N"
     :raises PetDriverError: if the model cannot evaluate the structure
     """
     found = {}
+    systems = as_systems([structures] if isinstance(structures, Atoms | System) else structures)
     for name in CANDIDATES:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a scope other than that of training is meant
-            potential = Potential(checkpoint, scope="atom", frames=name)
-        found[name] = SymmetrizationForce.of(potential, [structure])
+            potential = Potential(checkpoint, scope=scope, frames=name, device=device)
+        found[name] = SymmetrizationForce.of(potential, systems)
         advance()
-    small = [name for name, x in found.items() if x.share <= _SMALL]
+    small = [
+        name
+        for name, x in found.items()
+        if (x.share <= _SMALL if limit is None else x.symmetrization <= limit)
+    ]
     best = small[0] if small else min(found, key=lambda name: found[name].symmetrization)
-    return FrameChoice(best, found, str(structure.symbols))
+    formulas = sorted({x.to_atoms().get_chemical_formula() for x in systems})
+    return FrameChoice(best, found, ", ".join(formulas))
 
 
 def random_structure(species: tuple[int, ...], seed: int = 0) -> Atoms:

@@ -260,7 +260,7 @@ class Potential(DescribedModel):
         )
         return deviation
 
-    def frames(self, structures: Atoms | Sequence[Atoms]) -> FrameSet:
+    def frames(self, structures: Atoms | Sequence[Atoms | System]) -> FrameSet:
         """Frames and weights of every atom, sorted by atom, one structure after another."""
         listed = [structures] if isinstance(structures, Atoms) else structures
         return self._evaluator.frames(self.graph(listed))

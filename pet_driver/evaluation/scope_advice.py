@@ -50,8 +50,10 @@ def scope_advice(trained: str, chosen: str, message_layers: int) -> str | None:
         )
     if trained == "none":
         return (
-            "its messages are averaged over frames, which they were not in training: expect larger "
-            "errors than on the model card, or fine-tune with scope layer"
+            "its messages are averaged over frames, which they were not in training: forces differ "
+            "from the model's average over orientations by about as much as plain ones, more where "
+            "the symmetrization force is large; `pet-driver symmetrize` tunes the weights to this "
+            "scope without labels"
         )
     if chosen == "none":
         return "the energy depends on the orientation and the errors of the model card do not apply"

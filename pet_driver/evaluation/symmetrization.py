@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from ..graph import System
 from .potential import Potential
 
 _SHARE = 1.0 / 3.0  # of forces and of errors, above which the symmetrization force is too large
@@ -30,7 +31,7 @@ class SymmetrizationForce:
 
     @classmethod
     def of(
-        cls, potential: Potential, structures: Sequence[Atoms], error: float | None = None
+        cls, potential: Potential, structures: Sequence[Atoms | System], error: float | None = None
     ) -> SymmetrizationForce:
         """Measure it on some structures.
 

@@ -7,7 +7,7 @@ from .average import FrameAverage, in_parts
 from .constants import NAMED_CONSTANTS, FrameConstants
 from .construction import environment_frames, pooled_frames
 from .frame_set import FrameSet
-from .rotations import fixed_rotations, rotate_back
+from .rotations import fixed_rotations, rotate_back, tetrahedral_rotations
 
 __all__ = [
     "NAMED_CONSTANTS",
@@ -19,4 +19,5 @@ __all__ = [
     "in_parts",
     "pooled_frames",
     "rotate_back",
+    "tetrahedral_rotations",
 ]

@@ -47,6 +47,7 @@ class Training:
     :param folder: receives ``NAME.safetensors``, ``log.csv``, ``state.pt`` (to resume) and plots
     :param device: "cpu", "cuda" or "cuda:N", where `workers` is None
     :param workers: processes that train together; None: this one alone
+    :param split: the data, where they are not in the files that the options name
     :raises PetDriverError: if the options do not fit the data or the model to start from, or a file
         is missing or not valid
     """
@@ -58,13 +59,15 @@ class Training:
         folder: Path,
         device: str = "cpu",
         workers: Workers | None = None,
+        split: Split | None = None,
     ) -> None:
         self.options, self.folder = options, folder
         fit = options.fit
         self.workers = workers or Workers(device)
         self.device = choose_device(self.workers.device_name)
         origin = load_origin(options)
-        self.split: Split = read_split(data_folder, options.data, property_ranks(options, origin))
+        ranks = property_ranks(options, origin)
+        self.split: Split = split or read_split(data_folder, options.data, ranks)
         self.hyper = hyperparameters(options, origin, species_of(self.split.frames))
         network = initial_network(self.hyper, origin, fit.seed, self.device)
         self.scales = initial_scales(options, self.hyper, origin, self.split.training)
@@ -96,7 +99,7 @@ class Training:
             ) from error
         fit, counters = self.options.fit, self.state.counters
         monitor = Monitor(fit, counters, self.folder if self.workers.first else None)
-        validate = self._validate if self.split.validation else None
+        validate = self.validate if self.split.validation else None
         Loop(fit, self.schedule, counters, monitor).run(self.take_step, validate, self.save_state)
         if fit.baseline == "new":
             self._absorb_energy_offset()
@@ -143,6 +146,21 @@ class Training:
         """Root-mean-square errors of the averaged weights, see `accuracy.summary`."""
         return summary(self.comparisons(frames))
 
+    def validate(self, loss: float) -> dict[str, float]:
+        """A row of the log: how far the training is, and the errors of the validation frames.
+
+        :param loss: mean since the last validation
+        """
+        counters = self.state.counters
+        return {
+            "step": counters.step,
+            "epoch": counters.seen / len(self.split.training),
+            "hours": counters.elapsed / 3600.0,
+            "rate": self.schedule.rate(counters.step, counters.elapsed),
+            "loss": loss,
+            **self.errors(self.split.validation),
+        }
+
     def save_state(self) -> None:
         """Write ``state.pt`` into the folder, if this is the first process."""
         if self.workers.first:
@@ -156,18 +174,6 @@ class Training:
         path = self.folder / STATE_FILE
         if path.exists():
             self.state.load(path, self.device)
-
-    def _validate(self, loss: float) -> dict[str, float]:
-        """A row of the log: how far the training is, and the errors of the validation frames."""
-        counters = self.state.counters
-        return {
-            "step": counters.step,
-            "epoch": counters.seen / len(self.split.training),
-            "hours": counters.elapsed / 3600.0,
-            "rate": self.schedule.rate(counters.step, counters.elapsed),
-            "loss": loss,
-            **self.errors(self.split.validation),
-        }
 
     def _shift_baseline(self) -> None:
         """Fit the baseline of the model started from to the energies of the new data."""

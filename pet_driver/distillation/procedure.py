@@ -1,0 +1,247 @@
+"""The procedure of a symmetrization: structures, teacher, frames, labels, tuning, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from ..evaluation.frame_choice import CANDIDATES, choose_frames
+from ..evaluation.potential import Potential
+from ..files.checkpoint import Checkpoint
+from ..frames import NAMED_CONSTANTS
+from ..graph import System
+from ..runtime.progress import Progress
+from .measures import Cost, Deviation, LabelError, Noise, Reference, by_element
+from .options import SymmetrizeOptions
+from .parts import Parts, divided
+from .report import GOOD, Report, Stage, target
+from .sampling import sampled
+from .structure_files import read_structure, write_structure
+from .student import Student
+from .teacher import FEWEST_GROUPS, Teacher, TeacherLabel, groups_needed
+from .tuning import Scores, Tuning, TuningOptions, labelled_frame
+from .work_folder import WorkFolder
+
+_ERROR_SHARE = 0.2  # of the distance aimed at: standard error of the teacher
+_MOST_GROUPS = 20
+_PROBED, _PROBE_GROUPS = 3, 4  # structures; groups of orientations
+_OF_LABELS, _OF_TUNING = 0.35, 0.6  # shares of the time
+
+
+class Procedure:
+    """One symmetrization; parameters as of `symmetrize`.
+
+    systems, references: of all structures, given and sampled; labels: those made so far, by
+    position.
+    """
+
+    def __init__(
+        self,
+        origin: Checkpoint,
+        student: Student,
+        work: WorkFolder,
+        options: SymmetrizeOptions,
+        say: Callable[[str], None],
+    ) -> None:
+        self.origin, self.student, self.work = origin, student, work
+        self.options, self.say = options, say
+        self.plain = Potential(origin, scope="none", device=options.device)
+        self.teacher = Teacher(self.plain, _PROBE_GROUPS, options.parity, student.averaged)
+        self.systems: list[System] = []
+        self.references: list[Reference] = []
+        self.labels: dict[int, TeacherLabel] = {}
+
+    def run(
+        self, structures: list[System], references: list[Reference]
+    ) -> tuple[Checkpoint, Report]:
+        """All steps, one after another."""
+        for sentence in self.student.sentences:
+            self.say(sentence)
+        runs = self._sample(structures)
+        self.systems = structures + [system for run in runs for system in run]
+        self.references = references + [Reference(None, None)] * sum(map(len, runs))
+        parts = divided(len(structures), [len(run) for run in runs], self.options.seed)
+        noise, seconds = self._prepare_teacher(parts)
+        model = self._choose_frames(parts, noise)
+        parts = self._labelled(parts.thinned(self._affordable(seconds)))
+        tuned = self._tuned(model, parts)
+        return self._reported(model, tuned, parts)
+
+    def _sample(self, structures: list[System]) -> list[list[System]]:
+        """Structures of each run; the runs start from the given structures in turn."""
+        runs = self.options.runs
+        if not runs:
+            return []
+        with Progress("dynamics", sum(run.segments for run in runs)) as progress:
+            return [
+                sampled(
+                    self.plain,
+                    structures[k % len(structures)],
+                    run,
+                    self.work.sampled(k),
+                    self.options.seed + k,
+                    progress.advance,
+                )
+                for k, run in enumerate(runs)
+            ]
+
+    def _prepare_teacher(self, parts: Parts) -> tuple[Noise, float]:
+        """Choose the number of orientations by the spread of a few structures.
+
+        :return: the noise of orientation, and seconds for one label
+        """
+        some = parts.all()[:_PROBED]
+        systems = [self.systems[i] for i in some]
+        start = time.perf_counter()
+        labels = [self.teacher.label(self.systems[i], self._seed(i)) for i in some]
+        seconds = (time.perf_counter() - start) / (len(some) * _PROBE_GROUPS)
+        noise = Noise.of(systems, labels)
+        error = _ERROR_SHARE * target(noise)
+        needed = groups_needed(labels, _PROBE_GROUPS, error)
+        groups = self.work.decided("groups") or min(max(needed, FEWEST_GROUPS), _MOST_GROUPS)
+        self.work.decide("groups", groups)
+        self.teacher = Teacher(self.plain, groups, self.options.parity, self.student.averaged)
+        self.say(
+            f"teacher: mean over {self.teacher.orientations} orientations in {groups} groups; "
+            f"plain PET changes by {1e3 * noise.forces['all']:.3g} meV/A from one to another"
+        )
+        if needed > groups:
+            self.say(
+                f"its standard error stays above the {1e3 * error:.2g} meV/A that were aimed at; "
+                "this model depends strongly on the orientation"
+            )
+        return noise, seconds * groups
+
+    def _choose_frames(self, parts: Parts, noise: Noise) -> Checkpoint:
+        """The student with frame constants that keep the symmetrization force small."""
+        name = self.options.frames or self.work.decided("frames")
+        model = self.student.model
+        if name is None:
+            some = [self.systems[i] for i in parts.all()[:_PROBED]]
+            with Progress("choosing frames", len(CANDIDATES)) as progress:
+                choice = choose_frames(
+                    model, some, progress.advance, "layer", noise.forces["all"], self.options.device
+                )
+            name = choice.name
+        self.work.decide("frames", name)
+        return dataclasses.replace(
+            model, hyper=dataclasses.replace(model.hyper, frames=NAMED_CONSTANTS[name])
+        )
+
+    def _affordable(self, seconds: float) -> int:
+        """Number of structures that there is time to label."""
+        count: int | None = self.work.decided("structures")
+        if count is None:
+            count = int(_OF_LABELS * 60.0 * self.options.minutes / seconds)
+            count = min(max(count, 3), len(self.systems))
+            self.work.decide("structures", count)
+        return count
+
+    def _labelled(self, parts: Parts) -> Parts:
+        """Label the structures, or read the labels of an interrupted run.
+
+        :return: the parts without the training structures that there was no time for; at least as
+            many are labelled as are held out
+        """
+        start, held = time.monotonic(), len(parts.test) + len(parts.validation)
+        limit = self.work.decided("labelled") or len(parts.all())
+        with Progress("labelling structures", limit) as progress:
+            for count, index in enumerate(parts.all()[:limit]):
+                late = time.monotonic() - start > _OF_LABELS * 60.0 * self.options.minutes
+                if late and count >= 2 * held:
+                    limit = count
+                    break
+                path = self.work.label(index)
+                label = read_structure(path)[1] if path.exists() else None
+                if label is None:
+                    label = self.teacher.label(self.systems[index], self._seed(index))
+                    write_structure(path, self.systems[index], label)
+                self.labels[index] = label
+                progress.advance()
+        self.work.decide("labelled", limit)
+        return Parts(parts.training[: limit - held], parts.validation, parts.test)
+
+    def _seed(self, index: int) -> int:
+        return self.options.seed * 1_000_003 + index
+
+    def _tuned(self, model: Checkpoint, parts: Parts) -> Checkpoint | None:
+        """The student after tuning; None: it is good enough without, or tuning has not helped."""
+        some = [self.systems[i] for i in parts.validation]
+        options = TuningOptions(
+            60.0 * self.options.minutes * _OF_TUNING,
+            self.options.learning_rate,
+            self.options.steps,
+            self.options.device,
+            self.options.seed,
+        )
+        training, validation = (
+            [labelled_frame(self.systems[i], self.labels[i], i) for i in part]
+            for part in (parts.training, parts.validation)
+        )
+        tuning = Tuning(
+            model, training, validation, self.student.averaged, options, self.work.tuning
+        )
+        noise = Noise.of(some, [self.labels[i] for i in parts.validation])
+        before, aim = tuning.untouched, target(noise)
+        described = (
+            f"without tuning, scope layer is {1e3 * before.forces:.3g} meV/A from the teacher "
+            f"(noise of orientation {1e3 * noise.forces['all']:.3g} meV/A, aim "
+            f"{1e3 * aim:.3g} meV/A) with a symmetrization force of "
+            f"{1e3 * before.symmetrization:.3g} meV/A"
+        )
+        if before.forces <= aim and before.symmetrization <= max(noise.forces["all"], GOOD):
+            self.say(f"{described}: good enough, the weights stay as they are")
+            return None
+        self.say(described)
+        limits = Scores(np.inf, noise.energy_error, noise.forces["all"])
+        tuned = tuning.run(limits)
+        return None if tuned is model else tuned
+
+    def _reported(
+        self, model: Checkpoint, tuned: Checkpoint | None, parts: Parts
+    ) -> tuple[Checkpoint, Report]:
+        """The better of both models by the test structures, and the report on them."""
+        systems = [self.systems[i] for i in parts.test]
+        labels = [self.labels[i] for i in parts.test]
+        noise = Noise.of(systems, labels)
+        before = self._stage(model, systems, parts)
+        after = before
+        if tuned is not None:
+            after = self._stage(tuned, systems, parts)
+            if after.worse_than(before, noise):
+                self.say("tuning has not helped on the held-out structures: the weights stay")
+                tuned, after = None, before
+        best = model if tuned is None else tuned
+        exact = Potential(best, device=self.options.device)
+        atom = Potential(exact.model, exact.options.replace(scope="atom"))
+        report = Report(
+            self.origin.name,
+            tuned is not None,
+            {"training": len(parts.training), "validation": len(parts.validation),
+             "test": len(parts.test)},
+            self.teacher.orientations,
+            str(self.work.decided("frames")),
+            noise,
+            before,
+            after,
+            self._label_error(self.plain, systems, parts),
+            Cost.of(exact, self.plain, atom, systems[0]),
+        )  # fmt: skip
+        return dataclasses.replace(best, card={**best.card, **report.card()}), report
+
+    def _stage(self, model: Checkpoint, systems: list[System], parts: Parts) -> Stage:
+        """What is measured of one model on the test structures."""
+        exact = Potential(model, device=self.options.device)
+        found = exact.compute(systems)
+        labels = [self.labels[i] for i in parts.test]
+        return Stage(
+            Deviation.from_teacher(found, systems, labels),
+            by_element(systems, exact.symmetrization_forces(systems)),
+            LabelError.of(found, [self.references[i] for i in parts.test]),
+        )
+
+    def _label_error(self, potential: Potential, systems: list[System], parts: Parts) -> LabelError:
+        return LabelError.of(potential.compute(systems), [self.references[i] for i in parts.test])
