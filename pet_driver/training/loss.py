@@ -103,22 +103,27 @@ def loss(
     """
     total = predicted.energies.new_zeros(())
 
-    def add(weight: float, error: Tensor, form: str, delta: float, count: int) -> None:
+    def add(
+        weight: float, found: Tensor, wanted: Tensor, form: str, delta: float, count: int
+    ) -> None:
+        """Add the errors of what has labels; a prediction that is not finite spoils the total."""
         nonlocal total
         if weight and count:
+            error = (found - wanted)[torch.isfinite(wanted)]
             total = total + weight * _penalty(error, form, delta / unit) / count
 
-    energy = (predicted.energies - labels.energies) / sizes
-    virial = (predicted.virials - labels.virials) / sizes[:, None, None]
-    add(energy_weight, energy, fit.energy_loss, fit.energy_delta, counts.energies)
-    force = predicted.forces - labels.forces
-    add(fit.force_weight, force, fit.force_loss, fit.huber_delta, counts.forces)
-    add(fit.stress_weight, virial, fit.stress_loss, fit.stress_delta, counts.virials)
+    cells = sizes[:, None, None]
+    energies = predicted.energies / sizes, labels.energies / sizes
+    add(energy_weight, *energies, fit.energy_loss, fit.energy_delta, counts.energies)
+    forces = predicted.forces, labels.forces
+    add(fit.force_weight, *forces, fit.force_loss, fit.huber_delta, counts.forces)
+    virials = predicted.virials / cells, labels.virials / cells
+    add(fit.stress_weight, *virials, fit.stress_loss, fit.stress_delta, counts.virials)
     for name, values in labels.properties.items():
         # The total is a sum over atoms: its natural error grows as the root of their number.
         share = sizes.sqrt().view(-1, *(1,) * (values.dim() - 1))
-        error = (predicted.properties[name] - values) / share
-        add(fit.property_weight, error, "mse", 1.0, counts.properties)
+        outputs = predicted.properties[name] / share, values / share
+        add(fit.property_weight, *outputs, "mse", 1.0, counts.properties)
     for weight, variance in (
         (fit.energy_variance_weight, predicted.energy_variance),
         (fit.message_variance_weight, predicted.message_variance),
@@ -126,19 +131,19 @@ def loss(
         if variance is not None and weight:
             total = total + weight * variance.sum() / counts.atoms
     if fit.symmetrization_weight and predicted.symmetrization_forces is not None:
-        error = predicted.symmetrization_forces
-        add(fit.symmetrization_weight, error, fit.force_loss, fit.huber_delta, 3 * counts.atoms)
+        force = predicted.symmetrization_forces
+        none = torch.zeros_like(force)
+        delta, components = fit.huber_delta, 3 * counts.atoms
+        add(fit.symmetrization_weight, force, none, fit.force_loss, delta, components)
     return total
 
 
 def _penalty(error: Tensor, form: str, delta: float) -> Tensor:
     """Sum of squares, or of twice Huber's loss, which is the same for small errors.
 
-    :param error: NaN where there is no label; these are left out
     :param form: "mse" or "huber"
     :param delta: of Huber's loss, in units of the error
     """
-    error = error[torch.isfinite(error)]
     if form == "mse":
         return error.square().sum()
     zero = torch.zeros_like(error)

@@ -416,3 +416,11 @@ def test_order_of_fewer_structures_begins_an_epoch():
     more.next()
     fewer.restore(more.state())
     assert sorted(i for _ in range(3) for i in fewer.next()) == [0, 1, 2, 3, 4]
+
+
+def test_weights_that_are_not_finite_stop_the_training(folder, tmp_path):
+    run = training(folder, tmp_path / "run", SOLID)
+    with torch.no_grad():
+        run.state.network.layers[0].compress_out.bias[0] = float("nan")
+    with pytest.raises(PetDriverError, match="the loss is nan at step 0; lower"):
+        run.take_step()
