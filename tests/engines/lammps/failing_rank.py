@@ -11,6 +11,7 @@ import torch
 from mpi4py import MPI
 
 from pet_driver.engines.lammps.launcher import main
+from pet_driver.model.frozen_layer import FrozenMessageLayer
 from pet_driver.model.message_layer import MessageLayer
 from pet_driver.parallel import ExchangeDomain
 
@@ -30,10 +31,16 @@ def fail_backward(_gradient):
     raise ValueError("injected backward")
 
 
-def forward(layer, tokens, invariant, node, _original=MessageLayer.forward):
+def failing(original):
+    def forward(layer, tokens, invariant, node):
+        return changed(*original(layer, tokens, invariant, node))
+
+    return forward
+
+
+def changed(node, edges):
     global calls
     calls += 1
-    node, edges = _original(layer, tokens, invariant, node)
     if calls == last and how == "backward":
         edges.register_hook(fail_backward)
     elif calls == last and how == "nan":
@@ -55,5 +62,6 @@ if MPI.COMM_WORLD.rank == rank:
     if how == "listing":
         ExchangeDomain._is_stale = is_stale
     else:
-        MessageLayer.forward = forward
+        MessageLayer.forward = failing(MessageLayer.forward)
+        FrozenMessageLayer.__call__ = failing(FrozenMessageLayer.__call__)
 sys.exit(main(sys.argv[4:]))
