@@ -156,6 +156,7 @@ class Tuning:
             stress_loss="mse",
             sampled_share=_SAMPLED_SHARE,
             frames_drawn=_FRAMES_DRAWN,
+            random_turns=True,
             symmetrization_weight=1.0,
             rotate=False,
             checkpoint_minutes=1.0,
