@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PetDriverError
-from ..evaluation.options import FRAMES
-from .model_options import read_structures
+from .model_options import add_choice_of_frames, check_model_output, read_structures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -42,13 +41,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="the folder is from before April 2024, when bond energies ended at the cutoff "
         "without the cutoff factor",
     )
-    parser.add_argument(
-        "--frames",
-        metavar="NAME",
-        choices=FRAMES,
-        help=f"constants of the frames: {', '.join(FRAMES)} (default: the cheapest whose "
-        "symmetrization force is small, as measured)",
-    )
+    add_choice_of_frames(parser)
     parser.add_argument(
         "--structure",
         metavar="FILE",
@@ -68,10 +61,7 @@ def run(options: argparse.Namespace) -> None:
     from ..frames import NAMED_CONSTANTS
 
     output = options.output or Path(f"{options.source.stem}.safetensors")
-    if output.suffix != ".safetensors":
-        raise PetDriverError(f"the output is {output}; give a name that ends in .safetensors")
-    if not output.parent.is_dir():
-        raise PetDriverError(f"there is no folder {output.parent}; make it first")
+    check_model_output(output)
     if options.frames and options.structure:
         raise PetDriverError("--structure is for the choice of frames; give it or --frames")
     structure = read_structures(options.structure)[0] if options.structure else None

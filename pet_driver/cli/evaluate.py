@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PetDriverError
-from .model_options import add_model_options, load, read_structures
+from .model_options import add_model_options, check_folder_of, load, read_structures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -85,8 +85,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise PetDriverError(f"the report {arguments.report} is a file; give a folder")
     if arguments.output is None:
         return
-    if not arguments.output.parent.is_dir():
-        raise PetDriverError(f"there is no folder {arguments.output.parent}; make it first")
+    check_folder_of(arguments.output)
     if arguments.output.is_dir():
         raise PetDriverError(f"the output {arguments.output} is a folder; give the name of a file")
 

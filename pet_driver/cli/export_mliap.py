@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PetDriverError
-from .model_options import add_model_options, options_from
+from .model_options import add_model_options, check_folder_of, options_from
 
 if TYPE_CHECKING:
     from ..evaluation.potential import Potential
@@ -62,8 +62,7 @@ def _check(arguments: argparse.Namespace) -> None:
             f"the output is {arguments.output}; give a name that ends in .pt, which LAMMPS needs "
             "to load it"
         )
-    if not arguments.output.parent.is_dir():
-        raise PetDriverError(f"there is no folder {arguments.output.parent}; make it first")
+    check_folder_of(arguments.output)
     if arguments.units not in ENERGY_UNITS:
         raise PetDriverError(
             f"--units is {arguments.units!r}; choose one of {', '.join(ENERGY_UNITS)}"

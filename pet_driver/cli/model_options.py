@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PetDriverError
-from ..evaluation.options import FLAGS, EvaluationOptions, described
+from ..evaluation.options import FLAGS, FRAMES, EvaluationOptions, described
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -37,6 +37,36 @@ def add_model_options(
             parser.add_argument(flag, default=default, metavar=option.metavar, help=text)
         else:
             parser.add_argument(flag, action="store_true", help=text)
+
+
+def add_choice_of_frames(parser: argparse.ArgumentParser) -> None:
+    """Add --frames to a command that measures which constants to choose."""
+    parser.add_argument(
+        "--frames",
+        metavar="NAME",
+        choices=FRAMES,
+        help=f"constants of the frames: {', '.join(FRAMES)} (default: the cheapest whose "
+        "symmetrization force is small, as measured)",
+    )
+
+
+def check_model_output(path: Path) -> None:
+    """Check that a model file can get this name.
+
+    :raises PetDriverError: if its ending is another, or there is no such folder
+    """
+    if path.suffix != ".safetensors":
+        raise PetDriverError(f"the output is {path}; give a name that ends in .safetensors")
+    check_folder_of(path)
+
+
+def check_folder_of(path: Path) -> None:
+    """Check that the folder of a file to write is there.
+
+    :raises PetDriverError: if not
+    """
+    if not path.parent.is_dir():
+        raise PetDriverError(f"there is no folder {path.parent}; make it first")
 
 
 def options_from(namespace: argparse.Namespace) -> EvaluationOptions:

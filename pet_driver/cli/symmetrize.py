@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PetDriverError
-from ..evaluation.options import FRAMES
-from .model_options import read_structures
+from .model_options import add_choice_of_frames, check_model_output, read_structures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -48,13 +47,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="also take structures from dynamics with the plain model, such as 300K:2ps, or with a "
         "pressure 300K:1bar:2ps; may be repeated",
     )
-    parser.add_argument(
-        "--frames",
-        metavar="NAME",
-        choices=FRAMES,
-        help=f"constants of the frames: {', '.join(FRAMES)} (default: the cheapest whose "
-        "symmetrization force is small, as measured)",
-    )
+    add_choice_of_frames(parser)
     parser.add_argument(
         "--parity", action="store_true", help="tune towards the average over mirror images too"
     )
@@ -125,12 +118,7 @@ def _check(options: argparse.Namespace) -> None:
 
     :raises PetDriverError: if one is not possible
     """
-    if options.output.suffix != ".safetensors":
-        raise PetDriverError(
-            f"the output is {options.output}; give a name that ends in .safetensors"
-        )
-    if not options.output.parent.is_dir():
-        raise PetDriverError(f"there is no folder {options.output.parent}; make it first")
+    check_model_output(options.output)
     for name in ("minutes", "learning_rate"):
         value = getattr(options, name)
         if not 0.0 < value < math.inf:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..evaluation.potential import Potential
 from ..evaluation.prediction import Prediction
+from ..evaluation.symmetrization import root_mean_square
 from ..graph import System
 from .teacher import TeacherLabel
 
@@ -63,11 +64,13 @@ class Deviation:
         names = [n for n in labels[0].properties if n in {**found[0].vectors, **found[0].tensors}]
         return cls(
             by_element(systems, [p.forces - x.forces for p, x, _ in pairs]),
-            _rms(energies),
+            root_mean_square(energies),
             float(energies.std()),
-            _rms(np.array([(p.virial - x.virial) / n for p, x, n in pairs])),
+            root_mean_square(np.array([(p.virial - x.virial) / n for p, x, n in pairs])),
             {
-                name: _rms(np.array([p.total(name) - x.properties[name] for p, x, _ in pairs]))
+                name: root_mean_square(
+                    np.array([p.total(name) - x.properties[name] for p, x, _ in pairs])
+                )
                 for name in names
             },
         )
@@ -102,9 +105,9 @@ class Noise:
         sizes = np.array([len(system) for system in systems])
         return cls(
             by_element(systems, [np.repeat(x.force_noise[:, None], 3, axis=1) for x in labels]),
-            _rms(np.array([x.energy_noise for x in labels]) / sizes),
+            root_mean_square(np.array([x.energy_noise for x in labels]) / sizes),
             float(np.sqrt(np.average([x.force_error**2 for x in labels], weights=sizes))),
-            _rms(np.array([x.energy_error for x in labels]) / sizes),
+            root_mean_square(np.array([x.energy_error for x in labels]) / sizes),
         )
 
     def to_dict(self) -> dict[str, float]:
@@ -129,8 +132,8 @@ class LabelError:
         forces = [(p.forces - x.forces).ravel() for p, x in pairs if x.forces is not None]
         energies = [(p.energy - x.energy) / len(p.forces) for p, x in pairs if x.energy is not None]
         return cls(
-            _rms(np.concatenate(forces)) if forces else None,
-            _rms(np.array(energies)) if energies else None,
+            root_mean_square(*forces) if forces else None,
+            root_mean_square(np.array(energies)) if energies else None,
         )
 
 
@@ -174,9 +177,9 @@ def by_element(systems: Sequence[System], differences: Sequence[Floats]) -> ByEl
     """
     numbers = np.concatenate([system.numbers for system in systems])
     rows = np.concatenate(list(differences))
-    found = {ALL: _rms(rows)}
+    found = {ALL: root_mean_square(rows)}
     for z in np.unique(numbers):
-        found[chemical_symbols[z]] = _rms(rows[numbers == z])
+        found[chemical_symbols[z]] = root_mean_square(rows[numbers == z])
     return found
 
 
@@ -186,10 +189,6 @@ def in_milli(name: str, values: ByElement) -> dict[str, float]:
         name.replace("_{}" if key == ALL else "{}", "" if key == ALL else key): 1e3 * value
         for key, value in values.items()
     }
-
-
-def _rms(values: Floats) -> float:
-    return float(np.sqrt(np.mean(values**2)))
 
 
 def _seconds(potential: Potential, system: System, repeats: int) -> float:

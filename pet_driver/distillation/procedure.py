@@ -14,10 +14,10 @@ from ..files.checkpoint import Checkpoint
 from ..frames import NAMED_CONSTANTS
 from ..graph import System
 from ..runtime.progress import Progress
-from .measures import Cost, Deviation, LabelError, Noise, Reference, by_element
+from .measures import ALL, Cost, Deviation, LabelError, Noise, Reference, by_element
 from .options import SymmetrizeOptions
 from .parts import Parts, divided
-from .report import GOOD, Report, Stage, target
+from .report import Report, Stage, largest_symmetrization, target
 from .sampling import sampled
 from .structure_files import read_structure, write_structure
 from .student import Student
@@ -106,7 +106,7 @@ class Procedure:
         self.teacher = Teacher(self.plain, groups, self.options.parity, self.student.averaged)
         self.say(
             f"teacher: mean over {self.teacher.orientations} orientations in {groups} groups; "
-            f"plain PET changes by {1e3 * noise.forces['all']:.3g} meV/A from one to another"
+            f"plain PET changes by {1e3 * noise.forces[ALL]:.3g} meV/A from one to another"
         )
         if needed > groups:
             self.say(
@@ -123,7 +123,7 @@ class Procedure:
             some = [self.systems[i] for i in parts.all()[:_PROBED]]
             with Progress("choosing frames", len(CANDIDATES)) as progress:
                 choice = choose_frames(
-                    model, some, progress.advance, "layer", noise.forces["all"], self.options.device
+                    model, some, progress.advance, "layer", noise.forces[ALL], self.options.device
                 )
             name = choice.name
         self.work.decide("frames", name)
@@ -188,15 +188,15 @@ class Procedure:
         before, aim = tuning.untouched, target(noise)
         described = (
             f"without tuning, scope layer is {1e3 * before.forces:.3g} meV/A from the teacher "
-            f"(noise of orientation {1e3 * noise.forces['all']:.3g} meV/A, aim "
+            f"(noise of orientation {1e3 * noise.forces[ALL]:.3g} meV/A, aim "
             f"{1e3 * aim:.3g} meV/A) with a symmetrization force of "
             f"{1e3 * before.symmetrization:.3g} meV/A"
         )
-        if before.forces <= aim and before.symmetrization <= max(noise.forces["all"], GOOD):
+        if before.forces <= aim and before.symmetrization <= largest_symmetrization(noise):
             self.say(f"{described}: good enough, the weights stay as they are")
             return None
         self.say(described)
-        limits = Scores(np.inf, noise.energy_error, noise.forces["all"])
+        limits = Scores(np.inf, noise.energy_error, noise.forces[ALL])
         tuned = tuning.run(limits)
         return None if tuned is model else tuned
 

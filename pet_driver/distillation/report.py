@@ -12,13 +12,18 @@ from ..errors import PetDriverError
 from ..training.log import read_log
 from .measures import ALL, ByElement, Cost, Deviation, LabelError, Noise, in_milli
 
-GOOD = 5e-3  # eV/angstrom from the teacher, which is good enough for any model
+_GOOD = 5e-3  # eV/angstrom from the teacher, which is good enough for any model
 _GOOD_SHARE = 1.0 / 3.0  # of the noise of orientation, likewise
 
 
 def target(noise: Noise) -> float:
     """Distance from the teacher that is good enough, eV/angstrom."""
-    return max(_GOOD_SHARE * noise.forces[ALL], GOOD)
+    return max(_GOOD_SHARE * noise.forces[ALL], _GOOD)
+
+
+def largest_symmetrization(noise: Noise) -> float:
+    """Symmetrization force up to which a model is good enough, eV/angstrom."""
+    return max(noise.forces[ALL], _GOOD)
 
 
 @dataclass(frozen=True)
@@ -128,15 +133,15 @@ class Report:
     def _verdict(self) -> str:
         """Whether the aim was reached, and what to do where it was not."""
         forces, force_of_frames = self.after.distance.forces[ALL], self.after.symmetrization[ALL]
-        aim, noise = target(self.noise), self.noise.forces[ALL]
+        aim, most = target(self.noise), largest_symmetrization(self.noise)
         missed = []
         if forces > aim:
             missed.append(f"forces are {1e3 * forces:.3g} meV/Å from the teacher")
-        if force_of_frames > max(noise, GOOD):
+        if force_of_frames > most:
             missed.append(f"the symmetrization force is {1e3 * force_of_frames:.3g} meV/Å")
         described = (
             f"aim: forces within {1e3 * aim:.3g} meV/Å of the teacher, symmetrization force at "
-            f"most {1e3 * max(noise, GOOD):.3g}"
+            f"most {1e3 * most:.3g}"
         )
         if not missed:
             return f"{described}: reached"
