@@ -1,13 +1,15 @@
 """Compare errors with and without frames, and for numbers of layers, after the same training time.
 
 python benchmarks/ablation.py benchmarks/ablation.yaml --data-folder FOLDER --minutes 30
-    [--study layers|indifference] [--only NAME ...]
+    [--study layers|indifference|ways|constants] [--only NAME ...] [--device DEVICE]
 
 Trains variants of the options one after the other and prints a table. The study "layers": plain PET
 (with random rotations), scope layer, scope layer with one message layer, scope layer with AdamW
 instead of Muon; then 1, 2 and 3 message layers with `--depth` attention layers in total. The study
-"indifference": ways to make the network agree over frames. The models are kept in the output
-folder, the table in results/ablation_STUDY.json.
+"indifference": ways to make the network agree over frames. The studies "ways" (all frames from the
+first step, or drawn ones turned at random) and "constants" (of the frames) take larger batches; use
+them with the options of a shipped model, and `trainings.py` to collect the logs. The models are
+kept in the output folder, the table in results/ablation_STUDY.json.
 """
 
 from __future__ import annotations
@@ -31,23 +33,19 @@ def main() -> None:
     parser.add_argument("options", type=Path)
     parser.add_argument("--data-folder", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=30.0, help="for each (default: 30)")
-    parser.add_argument("--study", choices=("layers", "indifference"), default="layers")
+    parser.add_argument("--study", choices=tuple(STUDIES), default="layers")
     parser.add_argument("--depth", type=int, default=6, help="attention layers (default: 6)")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", nargs="+", metavar="NAME")
     parser.add_argument("--output", type=Path, default=Path("ablation"))
     chosen = parser.parse_args()
     content = yaml.safe_load(chosen.options.read_text())
     models = {}
-    for name, changes in variants(chosen.study, chosen.depth).items():
+    for name, changes in STUDIES[chosen.study](chosen.depth).items():
         if chosen.only is None or name in chosen.only:
             models[name] = train(name, changes, content, chosen)
     report(chosen.study, models)
-
-
-def variants(study: str, depth: int) -> dict[str, dict[str, dict]]:
-    """Options of each variant that differ from the given ones, by section."""
-    return indifference() if study == "indifference" else layers(depth)
 
 
 def layers(depth: int) -> dict[str, dict[str, dict]]:
@@ -70,7 +68,7 @@ def layers(depth: int) -> dict[str, dict[str, dict]]:
     return found
 
 
-def indifference() -> dict[str, dict[str, dict]]:
+def indifference(_depth: int) -> dict[str, dict[str, dict]]:
     """Ways to make the network agree over frames, with the given constants and with few frames."""
     turns, penalty = {"random_turns": True}, {"symmetrization_weight": 1.0}
     variances = {"energy_variance_weight": 300.0, "message_variance_weight": 1.0}
@@ -84,6 +82,38 @@ def indifference() -> dict[str, dict[str, dict]]:
     }
     off = {"random_turns": False, "symmetrization_weight": 0.0, "frames_drawn": 1}
     return {name: {"model": {}, "fit": {**off, **fit}} for name, fit in ways.items()}
+
+
+def ways(_depth: int) -> dict[str, dict[str, dict]]:
+    """All frames from the first step with a penalty, or drawn ones that are turned at random."""
+    turns = {**TURNS, "batch_size": 8, "sampled_share": 0.6}
+    every = {"batch_size": 8, "sampled_share": 0.0, "random_turns": False}
+    return {
+        "all_frames": {"model": {}, "fit": {**every, "symmetrization_weight": 1.0}},
+        "turns": {"model": {}, "fit": turns},
+    }
+
+
+def constants(_depth: int) -> dict[str, dict[str, dict]]:
+    """Constants of the frames, from few frames to many, with drawn frames turned at random."""
+    gentle = {"margin": 0.5, "axis_margin": 0.5, "pruning_rounds": 1}
+    found: dict[str, str | dict] = {
+        "contrast_0.02": {
+            **gentle, "contrast": [0.02, 0.02], "pruning_fraction": 0.3, "pruning_width": 0.3
+        },
+        "speed": "speed",
+        "accuracy": "accuracy",
+        "contrast_0.2": {
+            **gentle, "contrast": [0.2, 0.2], "pruning_fraction": 0.2, "pruning_width": 0.4
+        },
+        "no_contrast": {**gentle, "pruning_fraction": 0.5, "pruning_width": 0.5},
+    }  # fmt: skip
+    return {name: {"model": {"frames": frames}, "fit": TURNS} for name, frames in found.items()}
+
+
+TURNS = {"random_turns": True, "symmetrization_weight": 0.3}
+# Options of each variant that differ from the given ones, by section, for a number of layers.
+STUDIES = {"layers": layers, "indifference": indifference, "ways": ways, "constants": constants}
 
 
 def train(name: str, changes: dict[str, dict], content: dict, chosen: argparse.Namespace) -> Path:
@@ -104,6 +134,7 @@ def train(name: str, changes: dict[str, dict], content: dict, chosen: argparse.N
     path.write_text(yaml.safe_dump(options))
     command = [sys.executable, "-m", "pet_driver.cli.main", "train", str(path), "--restart"]
     command += ["-o", str(folder), "--data-folder", str(chosen.data_folder)]
+    command += ["--device", chosen.device]
     (folder / "log.csv").unlink(missing_ok=True)
     subprocess.run([*command, "--processes", str(chosen.processes)], check=True)
     return folder / f"{name}.safetensors"

@@ -1,12 +1,11 @@
 """Collect finished trainings: their options, frames per atom, and errors on validation structures.
 
-python benchmarks/trainings.py NAME OPTIONS ... --trainings FOLDER --data-folder FOLDER
-    [--trained-on TEXT]
+python benchmarks/trainings.py NAME TRAINING ... --data-folder FOLDER [--trained-on TEXT]
 
-The training of an options file X.yaml lies in the folder X below that of the trainings, where its
-log.csv is. What the last row of each log says is printed as a table and written to
-results/trainings_NAME.json, with the frames per atom that its constants leave in the validation
-structures. This tells which constants and which ways of training pay after the same time.
+TRAINING is a folder with options.yaml and log.csv, as `ablation.py` makes them. What the last row
+of each log says is printed as a table and written to results/trainings_NAME.json, with the frames
+per atom that its constants leave in validation structures. This tells which constants and which
+ways of training pay after the same time.
 """
 
 from __future__ import annotations
@@ -37,25 +36,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name")
-    parser.add_argument("options", nargs="+", type=Path)
-    parser.add_argument("--trainings", type=Path, required=True)
+    parser.add_argument("trainings", nargs="+", type=Path, metavar="TRAINING")
     parser.add_argument("--data-folder", type=Path, required=True)
     parser.add_argument("--trained-on", help="hardware and what else ran on it, in words")
     chosen = parser.parse_args()
     print("| training |", " | ".join(COLUMNS), "|")
     print("|---|" + "---|" * len(COLUMNS))
     found = {}
-    first = read_options(chosen.options[0])
+    first = read_options(chosen.trainings[0] / "options.yaml")
     split = read_split(chosen.data_folder, first.data, property_ranks(first, None))
     structures = thinned(split.validation, _STRUCTURES)[:_STRUCTURES]
-    for path in chosen.options:
-        options = read_options(path)
+    for folder in chosen.trainings:
+        options = read_options(folder / "options.yaml")
         if options.data != first.data:
-            parser.error(f"{path} names other data than {chosen.options[0]}; collect it apart")
-        row = last_row(chosen.trainings / path.stem / "log.csv")
+            parser.error(f"{folder} has other data than {chosen.trainings[0]}; collect it apart")
+        row = last_row(folder / "log.csv")
         numbers = measured(options, row, structures)
-        print(f"| {path.stem} |", " | ".join(f"{x:.3g}" for x in numbers.values()), "|")
-        found[path.stem] = {
+        print(f"| {folder.name} |", " | ".join(f"{x:.3g}" for x in numbers.values()), "|")
+        found[folder.name] = {
             **{name: round(x, 4) for name, x in numbers.items()},
             "way": {name: getattr(options.fit, name) for name in WAY},
             "frames": options.model.get("frames", "speed"),
