@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,21 @@ def program(name: str) -> str:
 def environment() -> dict[str, str]:
     """For programs run on the side: one thread each, as ranks of a small machine have."""
     return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def open_mpi() -> tuple[str, dict[str, str]]:
+    """mpiexec of Open MPI and the environment for programs that it starts; skips without one."""
+    path = shutil.which("mpiexec.openmpi")
+    if path is None:
+        pytest.skip("no Open MPI; tests/lammps_build/install_debian.sh installs Debian's")
+    # Ranks may outnumber the cores, and containers run as root.
+    changes = {
+        "MPI4PY_MPIABI": "openmpi",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    }
+    return path, {**environment(), **changes}
 
 
 def worst_change(potential, atoms, rotations):

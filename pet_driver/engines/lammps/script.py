@@ -84,7 +84,8 @@ class Script:
     # -- reading --
 
     def _include(self, words: list[str]) -> None:
-        self._stack.append(_Position(words[0], self._read(words[0])))
+        name = self._expand(words)[0]
+        self._stack.append(_Position(name, self._read(name)))
         here = self._stack[-1]
         while here.next < len(here.commands) and self._quit is None:
             command = here.commands[here.next]
@@ -116,13 +117,14 @@ class Script:
         if handler is None:
             self._lammps(command)
         else:
-            handler([self._expand(word) for word in words[1:]])
+            handler(words[1:])
 
     def _lammps(self, command: str) -> None:
         self.lmp.command(command)
 
-    def _expand(self, word: str) -> str:
-        return str(self.lmp.expand(word)) if "$" in word else word
+    def _expand(self, words: list[str]) -> list[str]:
+        """Words with the values of variables in the place of their names."""
+        return [str(self.lmp.expand(word)) if "$" in word else word for word in words]
 
     # -- commands that move the position --
 
@@ -134,6 +136,7 @@ class Script:
             self._skip_jump = False
             return
         here = self._stack[-1]
+        words = self._expand(words)
         if words[0] != "SELF":
             here.name, here.commands = words[0], self._read(words[0])
         here.next = 0
@@ -150,7 +153,7 @@ class Script:
     def _next(self, words: list[str]) -> None:
         self._lammps(self._text)
         # LAMMPS deletes an exhausted variable, and the jump that follows is skipped.
-        self._skip_jump = not self.lmp.has_id("variable", words[0])
+        self._skip_jump = not self.lmp.has_id("variable", self._expand(words)[0])
 
     def _if(self, _words: list[str]) -> None:
         # LAMMPS evaluates the conditions; the commands of the branch are executed here, where
@@ -174,12 +177,12 @@ class Script:
         return branch
 
     def _quit_command(self, words: list[str]) -> None:
-        self._quit = int(words[0]) if words else 0
+        self._quit = int(self._expand(words)[0]) if words else 0
 
     # -- the potential --
 
     def _pair_style(self, words: list[str]) -> None:
-        style = PairStyle.parse(words) if words else None
+        style = PairStyle.parse(self._expand(words)) if words else None
         if self.pair is not None:
             self.pair.detach()
             self._close_pair()
@@ -200,6 +203,7 @@ class Script:
 
     def _pair_coeff(self, words: list[str]) -> None:
         pair = self.pair
+        words = self._expand(words)
         if pair is not None and (not pair.style.overlay or words[2:3] == ["pet"]):
             pair.set_coefficients(words)
         else:

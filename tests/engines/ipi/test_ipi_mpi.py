@@ -6,29 +6,31 @@ import numpy as np
 import pytest
 from ipi_runs import SHELL, assert_job_succeeded
 
-from helpers import environment, program
+from helpers import environment, open_mpi, program
 from pet_driver.units import BOHR, HARTREE
 
 pytest.importorskip("ipi")
 pytest.importorskip("mpi4py")
 
 
-def run(folder, atoms, drivers, fields="<ffmpi name='pet'/>", forces=None, beads=1):
+def run(folder, atoms, drivers, fields="<ffmpi name='pet'/>", forces=None, beads=1, mpi=None):
     """
     :param drivers: (number of ranks, words) of each kind of driver
+    :param mpi: mpiexec and environment; None: those of the MPICH wheel
     """
+    mpiexec, variables = mpi or (program("mpiexec"), environment())
     atoms.write(folder / "init.xyz", format="extxyz")
     forces = forces or "<force forcefield='pet'/>"
     text = SHELL.format(fields=fields, forces=forces, beads=beads, steps=3, nmts="", outputs="")
     (folder / "input.xml").write_text(text)
-    command = [program("mpiexec"), "-n", "1", program("i-pi"), "input.xml"]
+    command = [mpiexec, "-n", "1", program("i-pi"), "input.xml"]
     for ranks, words in drivers:
         command += [":", "-n", ranks, program("pet-driver"), "ipi", "--dtype", "float64"]
         command += ["--template", "init.xyz", "--mpi", *words]
     return subprocess.run(
         [str(word) for word in command],
         cwd=folder,
-        env=environment(),
+        env=variables,
         capture_output=True,
         text=True,
         timeout=120,
@@ -51,6 +53,13 @@ def assert_first_step(folder, prediction, atoms, beads=1):
 def test_several_ranks_serve_beads(tmp_path, model_file, potential, small_box, batch):
     fields = f"<ffmpi name='pet'> <batch_size> {batch} </batch_size> </ffmpi>"
     result = run(tmp_path, small_box, [(2, [model_file])], fields, beads=4)
+    assert_job_succeeded(result)
+    assert_first_step(tmp_path, potential.compute(small_box), small_box, beads=4)
+
+
+@pytest.mark.slow
+def test_ranks_of_open_mpi_serve_beads(tmp_path, model_file, potential, small_box):
+    result = run(tmp_path, small_box, [(2, [model_file])], beads=4, mpi=open_mpi())
     assert_job_succeeded(result)
     assert_first_step(tmp_path, potential.compute(small_box), small_box, beads=4)
 
