@@ -10,7 +10,7 @@ from typing import Protocol
 from .. import __version__
 from ..errors import PetDriverError
 from ..runtime.warning_lines import warnings_as_lines
-from . import check, convert, evaluate, export_mliap, info, ipi, symmetrize, train
+from . import check, convert, evaluate, export_mliap, info, ipi, mdi, symmetrize, train
 
 
 class Verb(Protocol):
@@ -20,7 +20,17 @@ class Verb(Protocol):
         """Add the parser of the verb; its default ``run`` is the function to call."""
 
 
-VERBS: tuple[Verb, ...] = (info, evaluate, check, train, convert, symmetrize, ipi, export_mliap)
+VERBS: tuple[Verb, ...] = (
+    info,
+    evaluate,
+    check,
+    train,
+    convert,
+    symmetrize,
+    ipi,
+    mdi,
+    export_mliap,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
