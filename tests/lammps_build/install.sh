@@ -25,7 +25,9 @@ export LD_LIBRARY_PATH="$prefix/lib:\$(dirname "\$("$python" -c 'import glob, sy
 EOF
 }
 
-if [[ -x $prefix/bin/lmp ]]; then
+# One that an older version of this script built is built anew.
+recipe=$(sha256sum "${BASH_SOURCE[0]}" | cut -c 1-16)
+if [[ -x $prefix/bin/lmp && $(cat "$prefix/recipe" 2> /dev/null) == "$recipe" ]]; then
     write_environment
     echo "LAMMPS is in $prefix"
     exit 0
@@ -81,6 +83,7 @@ mkdir -p "$prefix/bin" "$prefix/lib" "$prefix/python"
 cp -P build/liblammps.so* "$prefix/lib/"
 cp -r source/python/lammps "$prefix/python/"
 write_environment
-# Last: the program itself says that all the rest is there.
 cp build/lmp "$prefix/bin/lmp"
+# Last: it says that all the rest is there.
+echo "$recipe" > "$prefix/recipe"
 echo "LAMMPS is in $prefix"
