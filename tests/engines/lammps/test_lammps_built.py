@@ -1,6 +1,5 @@
 """A plain `lmp` with the packages PYTHON and ML-IAP, as tests/lammps_build/install.sh makes it."""
 
-import os
 import subprocess
 import sys
 import sysconfig
@@ -13,15 +12,12 @@ from ase import Atoms
 from ase.io.lammpsdata import read_lammps_data, write_lammps_data
 from lammps_runs import printed
 
+from helpers import BUILT_LAMMPS as PREFIX
 from helpers import MODERN, ROOT, environment
 from pet_driver.cli.main import main
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import random_checkpoint, save_checkpoint
 
-PREFIX = Path(
-    os.environ.get("PET_LAMMPS")
-    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pet-driver" / "lammps"
-)
 BAR = 1602176.5  # per eV / angstrom^3, LAMMPS' constant for metal units
 BOLTZMANN = 8.617343e-5  # likewise, eV/K
 EXAMPLES = ROOT / "lammps_examples"
