@@ -15,7 +15,7 @@ from pet_driver.evaluation.potential import Potential, load_model
 from pet_driver.files.checkpoint import load_checkpoint
 
 BAR = 1602176.5  # per eV / angstrom^3, LAMMPS' constant for metal units
-KCAL = 23.060549  # kcal/mol per eV, for real units; LAMMPS goes by way of the kelvin, of which fewer digits agree
+KCAL = 23.060549  # kcal/mol per eV, real units; LAMMPS converts by the kelvin
 SECONDS = 120
 
 SCRIPT = """
