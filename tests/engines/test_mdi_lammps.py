@@ -181,7 +181,6 @@ def test_box_that_is_not_periodic(run_both, model_file, box, tmp_path):
         ("elements H O", "elements H Au", "the structure contains Au"),
         (" elements H O", "", "the driver sent no elements"),
         ("run 0 post no", "run 0\nnonsense", "closed the connection without EXIT"),
-        ("run 0 post no", "displace_atoms all move $(0/0) 0 0\nrun 0", ""),
     ],
 )
 def test_failures_end_both(run_both, old, new, expected):
