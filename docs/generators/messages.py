@@ -22,9 +22,10 @@ _TITLES = {
     "cli": "Commands",
     "evaluation": "Options, scopes and evaluation",
     "files": "Model files and conversion",
-    "engines": "ASE and ranks",
+    "engines": "ASE, TorchSim and ranks",
     "engines/lammps": "LAMMPS",
     "engines/ipi": "i-PI",
+    "engines/mdi": "MDI",
     "training": "Training",
     "distillation": "Exact symmetry without labels (symmetrize)",
     "diagnosis": "Diagnosis (doctor)",
@@ -52,17 +53,13 @@ class Sentence:
 
 def make(writer: Writer) -> None:
     """Write the part with all sentences."""
-    found = sentences()
-    lines, rooms = [], {room_of(one.module) for one in found}
-    for room, title in _TITLES.items():
-        if room in rooms:
-            lines += [f"## {title}", ""]
-            for one in found:
-                if room_of(one.module) == room:
-                    lines += _shown(one)
-    unknown_rooms = rooms - set(_TITLES)
-    if unknown_rooms:
-        raise ValueError(f"no title for {unknown_rooms}; add it to messages.py")
+    found, lines = sentences(), []
+    rooms = list(dict.fromkeys(room_of(one.module) for one in found))
+    for room in sorted(rooms, key=lambda name: [*_TITLES, *rooms].index(name)):
+        lines += [f"## {_TITLES.get(room, room.rpartition('/')[2])}", ""]
+        for one in found:
+            if room_of(one.module) == room:
+                lines += _shown(one)
     writer.text("parts/messages.md", lines)
 
 
@@ -92,7 +89,9 @@ def sentences() -> list[Sentence]:
                 found.append(Sentence(said, kind_of(node), module.name, node.lineno))
             elif not _passes_on(module, node):
                 where = f"{module.name}:{node.lineno}"
-                raise ValueError(f"{where}: no text found for {ast.unparse(node)}")
+                raise ValueError(
+                    f"{where}: no text found for {ast.unparse(node)}; write it where it is raised"
+                )
     return found
 
 

@@ -10,7 +10,19 @@ from typing import Protocol
 from .. import __version__
 from ..errors import PetDriverError
 from ..runtime.warning_lines import warnings_as_lines
-from . import check, convert, doctor, evaluate, export_mliap, info, ipi, symmetrize, train
+from . import (
+    bench,
+    check,
+    convert,
+    doctor,
+    evaluate,
+    export_mliap,
+    info,
+    ipi,
+    mdi,
+    symmetrize,
+    train,
+)
 
 
 class Verb(Protocol):
@@ -21,7 +33,7 @@ class Verb(Protocol):
 
 
 VERBS: tuple[Verb, ...] = (
-    *(info, evaluate, check, doctor, train, convert, symmetrize, ipi, export_mliap),
+    *(info, evaluate, check, bench, doctor, train, convert, symmetrize, ipi, mdi, export_mliap),
 )
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from ..evaluation.potential import Potential, load_model
+from ..evaluation.potential import load_model
 from ..runtime.devices import choose_device
 from .finding import Finding
+from .step_time import step_times
 
 RECORDED = Path(__file__).with_name("recorded_speeds.json")
 MODEL = "water"
@@ -65,7 +66,8 @@ def measure_speed(device: str) -> Speed:
     times = {}
     for per_side in PER_SIDE[kind.type]:
         box = water_box(per_side)
-        times[len(box)] = 1e3 * _evaluation_time(potential, box)
+        seconds = step_times(potential, box, _SECONDS, _MOST_REPEATS)
+        times[len(box)] = 1e3 * float(np.median(seconds))
     name = "cpu" if kind.type == "cpu" else torch.cuda.get_device_name(kind)
     return Speed(name, torch.get_num_threads(), _product_rate(kind), times)
 
@@ -116,22 +118,6 @@ def _compared(speed: Speed, n_atoms: int, milliseconds: float) -> Finding:
         "allow; look for other programs, for threads, and for a CPU that is throttled"
     )
     return Finding(name, value, problem, True)
-
-
-def _evaluation_time(potential: Potential, box: Atoms) -> float:
-    """Median time of an evaluation, s, of boxes that move a little as in dynamics."""
-    rng = np.random.default_rng(1)
-    times: list[float] = []
-    for _ in range(3):  # lists, fixed sizes and recorded kernels are made first
-        potential.compute(box)
-    end = time.perf_counter() + _SECONDS
-    while len(times) < 3 or (time.perf_counter() < end and len(times) < _MOST_REPEATS):
-        moved = box.copy()
-        moved.positions += rng.normal(scale=0.002, size=moved.positions.shape)
-        start = time.perf_counter()
-        potential.compute(moved)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
 
 
 def _product_rate(device: torch.device) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +12,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ..errors import PetDriverError
-from ..evaluation.options import EvaluationOptions
-from ..evaluation.potential import Potential, load_model
+from ..evaluation.potential import Potential
 from ..evaluation.prediction import Prediction
 from ..graph import CHARGE_AND_SPIN_KEYS
+from .given_model import open_potential
 
 Results = dict[str, float | npt.NDArray[np.float64]]
 
@@ -64,11 +63,7 @@ class PETCalculator(Calculator):
                 "option; give one of them"
             )
         dtype = dtype or default_dtype or "float32"
-        if isinstance(model, Potential):
-            _check_options(model, device=device, dtype=dtype, scope=scope, **options)
-            self.potential = model
-        else:
-            self.potential = load_model(model, device, dtype, scope, **options)
+        self.potential = open_potential(model, device=device, dtype=dtype, scope=scope, **options)
         names = [name for name, _ in self.potential.hyper.properties]
         self.implemented_properties = [*PETCalculator.implemented_properties, *names]
 
@@ -98,21 +93,6 @@ class PETCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]  # ASE's
         assert self.atoms is not None  # after that call
         self.results = results(self.atoms, self.potential.compute(self.atoms))
-
-
-def _check_options(potential: Potential, **given: Any) -> None:  # noqa: ANN401 (of any type)
-    """Compare the options given beside a loaded potential with those that it has.
-
-    :raises PetDriverError: if one was given that is not the potential's
-    """
-    wanted = EvaluationOptions.from_keywords(**given).changed()
-    for name, value in wanted.items():
-        has = potential.scope if name == "scope" else getattr(potential.options, name)
-        if has != value:
-            raise PetDriverError(
-                f"{name} is {value!r}, but the potential was loaded with {has!r}; give the option "
-                "to load_model"
-            )
 
 
 def results(atoms: Atoms, prediction: Prediction) -> Results:

