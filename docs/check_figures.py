@@ -28,8 +28,8 @@ _CODE = re.compile(r"`[^`\n]+`")
 
 
 def documents() -> Iterator[Path]:
-    """The pages of the site and the README.md of each example."""
-    # README.md joins when it is short.
+    """README.md, the pages of the site and the README.md of each example."""
+    yield ROOT / "README.md"
     generated = ROOT / "docs" / "generated"
     for path in sorted((ROOT / "docs").rglob("*.md")):
         if generated not in path.parents and "_build" not in path.parts:

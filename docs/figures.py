@@ -87,6 +87,7 @@ def environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     made.globals.update(result=result, row=row, card=card, exists=exists)
+    made.globals.update(fixed=fixed, significant=significant)  # tables split cells at |
     made.filters.update(fixed=fixed, significant=significant)
     return made
 
