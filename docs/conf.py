@@ -24,7 +24,7 @@ release = version = __version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
+    "math_as_mathml",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "examples", "generated/parts", "pictures"]
@@ -36,7 +36,9 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 copybutton_exclude = ".linenos, .gp, .go"
 nitpicky = False
+smartquotes = False  # options begin with two hyphens
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"pet-driver {release}"
 html_static_path = ["_static"]

@@ -10,7 +10,7 @@ import pet_driver
 from pet_driver.evaluation.options import OPTIONS
 
 from .sentences import Module, Texts, last_name
-from .writing import Writer, plain
+from .writing import Writer, plain, with_code
 
 PACKAGE = Path(pet_driver.__file__).parent
 # Errors whose text a user reads; others are programming errors.
@@ -150,10 +150,10 @@ def _shown(one: Sentence) -> list[str]:
     lines = []
     for text in one.texts:
         wrong, remedy = split(text)
-        lines += [plain(" ".join(wrong.split()))]
+        lines += [with_code(" ".join(wrong.split()))]
         told = f"{remedy[:1].upper()}{remedy[1:]}." if remedy else _GENERAL[one.kind]
         where = f"{one.kind}, {one.module}:{one.line}"
-        lines += [f": {plain(told)}", "", f"  *{plain(where)}*", ""]
+        lines += [f": {with_code(told)} *({plain(where)})*", ""]
     return lines
 
 

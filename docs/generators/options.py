@@ -26,12 +26,17 @@ def _evaluation() -> list[str]:
     defaults, rows = EvaluationOptions(), []
     for name, option in OPTIONS.items():
         value = getattr(defaults, name)
-        flag = code("--" + name.replace("_", "-")) if option.flag else ""
-        keyword = code(name) if option.keyword else ""
         default = option.unset if value is None else _shown(value)
-        rows.append((code(name), default, flag, keyword, plain(option.help)))
-    header = ("option", "default", "flag of commands", "keyword of LAMMPS and i-PI", "meaning")
-    return table(header, rows)
+        rows.append((code(name), default, plain(option.help)))
+    flagless = [code(name) for name, option in OPTIONS.items() if not option.flag]
+    wordless = [code(name) for name, option in OPTIONS.items() if not option.keyword]
+    return [
+        *table(("option", "default", "meaning"), rows),
+        "A flag is the name after two hyphens, with hyphens for underscores, as in",
+        "`--extra-rotations 2`.",
+        f"Commands have no flag for {' and '.join(flagless)}; LAMMPS and i-PI have no keyword for",
+        f"{' and '.join(wordless)}.",
+    ]
 
 
 def _pair_style() -> list[str]:

@@ -65,6 +65,7 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|$~^])", r"\\\1", text)
 
 
-def slug(text: str) -> str:
-    """Text as a part of a name of a file."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+def with_code(text: str) -> str:
+    """The same, but what stands between backticks is code."""
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(part if part.startswith("`") else plain(part) for part in parts)

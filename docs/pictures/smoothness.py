@@ -25,7 +25,7 @@ HYPER = Hyperparameters(
     head_width=16,
     heads=2,
     message_layers=1,
-    frames=NAMED_CONSTANTS["speed"],
+    frames=NAMED_CONSTANTS["accuracy"],
 )
 OTHERS = [[0.0, 0.0, 0.0], [0.1, 1.5, 0.2], [-0.4, -0.5, 1.55], [-1.3, 0.2, -1.1]]
 
