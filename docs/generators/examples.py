@@ -10,7 +10,7 @@ from pathlib import Path
 
 from figures import MARKED
 
-from .writing import ROOT, Writer, plain
+from .writing import ROOT, Writer, with_code
 
 _FOLDERS = {
     "lammps": (ROOT / "lammps_examples", ("in.lmp", "cpu.sbatch", "gpu.sbatch")),
@@ -43,11 +43,13 @@ def title_of(case: Path) -> str:
 def _page(kind: str, case: Path, inputs: tuple[str, ...], writer: Writer) -> list[str]:
     heading, _, text = (case / "README.md").read_text().partition("\n")
     text = MARKED.sub(lambda match: match["value"], text)
+    text, _, caption = text.partition("\n## Picture\n")
     lines = [heading, "", f"Folder: `{case.relative_to(ROOT)}`", ""]
     picture = picture_of(case)
     if picture is not None:
         writer.data(f"examples/{kind}_{case.name}.png", picture.read_bytes())
         lines += [f"![Result of this example]({kind}_{case.name}.png)", ""]
+        lines += [_without_pictures(caption).strip(), ""]
     lines += [_LINK.sub(lambda match: _moved(kind, case, match), _without_pictures(text))]
     for name in inputs:
         if (case / name).is_file():
@@ -79,7 +81,7 @@ def _list(kind: str, cases: list[Path]) -> list[str]:
     for case in cases:
         name = f"{kind}_{case.name}"
         page = f"../generated/examples/{name}.md"
-        lines += [":::{container} example", f"[{plain(title_of(case))}]({page})", ""]
+        lines += [":::{container} example", f"[{with_code(title_of(case))}]({page})", ""]
         if picture_of(case):
             lines += [f"[![{title_of(case)}](../generated/examples/{name}.png)]({page})", ""]
         lines += [":::", ""]

@@ -122,7 +122,8 @@ def generic(content: dict[str, Any], depth: int = 2) -> list[str]:
         if not value or key in simple:
             continue
         found = _as_rows(value)
-        title = f"{'#' * min(depth, 4)} {plain(str(key).replace('_', ' '))}"
+        name = str(key).replace("_", " ")
+        title = f"{'#' * min(depth, 4)} {plain(name[:1].upper() + name[1:])}"
         if found is not None:
             lines += [title, *tables.of_rows(found)]
         elif isinstance(value, dict):
