@@ -12,7 +12,8 @@ SHARED = -n 2 --dist loadfile --ignore=tests/engines
 REHEARSAL = PYTHONPATH=tests/rehearsal $(VENV)/bin/python -m pytest -q -p pretended_gpu tests/rehearsal
 # Not the modules that are imported by i-PI and under mpiexec only, or need what .venv does not have.
 DOCTESTS = --doctest-modules pet_driver --ignore=pet_driver/engines/ipi/pes.py \
-	--ignore=pet_driver/engines/ipi/mpi.py --ignore=pet_driver/engines/torch_sim.py
+	--ignore=pet_driver/engines/ipi/mpi.py --ignore=pet_driver/engines/openmm \
+	--ignore=pet_driver/engines/torch_sim.py
 INSTALLED = $(VENV)/.installed
 EXTRAS = ipi,lammps,mdi,train,plot,test
 # A folder of wheels, from `make gpu-pack`, where there is no network.
@@ -29,10 +30,12 @@ PYTHON_ENGINES ?= $(shell for name in python3.14 python3.13 python3.12 $(PYTHON)
 	echo $$name && break; done)
 ENGINE_EXTRAS = \
 	openmm \
+	plot \
 	torch-sim
 ENGINE_TESTS = \
 	--doctest-modules pet_driver/engines/torch_sim.py \
 	tests/engines/test_ase.py \
+	tests/engines/test_openmm.py \
 	tests/engines/test_torch_sim.py
 comma := ,
 blank := $(subst ,, )

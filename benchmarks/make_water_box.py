@@ -1,8 +1,9 @@
-"""Make the starting structure of the water examples: 64 molecules at 1 g/cm^3.
+"""Make the starting structures of the water examples: 64 and 8 molecules at 1 g/cm^3.
 
 Starts from a lattice of randomly rotated molecules and runs 50 ps with the flexible SPC/Fw model
-(J. Chem. Phys. 124, 024503 (2006)) in LAMMPS. Writes lammps_examples/water_nvt/water.data and
-ipi_inputs/water_pimd/init.xyz.
+(J. Chem. Phys. 124, 024503 (2006)) in LAMMPS. Writes lammps_examples/water_nvt/water.data,
+ipi_inputs/water_pimd/init.xyz, docs/examples/openmm_water/start.pdb and
+docs/examples/torch_sim_water/start.xyz.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mpi4py import MPI  # before LAMMPS runs: it loads the MPI library that LAMM
 from pet_driver.runtime.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "docs" / "examples"
 LENGTH = 12.42  # angstrom, for 4 molecules per side: 64 at 1.00 g/cm^3
 SPC_FW = """
 pair_style lj/cut/coul/dsf 0.2 6.0 6.0
@@ -34,8 +36,9 @@ special_bonds lj/coul 0 0 0
 
 
 def main() -> None:
-    """Equilibrate the box and write the files."""
+    """Equilibrate the boxes and write the files."""
     write(thermal_water(4, 50.0))
+    write_small(thermal_water(2, 50.0))
 
 
 def thermal_water(per_side: int | tuple[int, int, int], picoseconds: float) -> np.ndarray:
@@ -103,7 +106,7 @@ def write_molecules(path: Path, positions: np.ndarray, edges: list[float]) -> No
 
 
 def write(positions: np.ndarray) -> None:
-    """Write the two example files; molecules are not split at the boundaries of the box."""
+    """Write the three example files; molecules are not split at the boundaries of the box."""
     positions = positions.reshape(-1, 3, 3)
     first = positions[:, :1]
     positions = positions - LENGTH * np.floor(first / LENGTH)
@@ -119,6 +122,28 @@ def write(positions: np.ndarray) -> None:
     example.write_text("\n".join(lines) + "\n")
     atoms = Atoms("OHH" * 64, positions, cell=[LENGTH] * 3, pbc=True)
     atoms.write(ROOT / "ipi_inputs" / "water_pimd" / "init.xyz", format="extxyz")
+    write_pdb(positions, EXAMPLES / "openmm_water" / "start.pdb")
+
+
+def write_pdb(positions: np.ndarray, path: Path) -> None:
+    """Write water with residues, as OpenMM needs them."""
+    lines = [f"CRYST1{LENGTH:9.3f}{LENGTH:9.3f}{LENGTH:9.3f}  90.00  90.00  90.00 P 1           1"]
+    for k, (x, y, z) in enumerate(positions):
+        name = ("O ", "H1", "H2")[k % 3]
+        lines.append(
+            f"HETATM{k + 1:5d}  {name}  HOH A{k // 3 + 1:4d}    {x:8.3f}{y:8.3f}{z:8.3f}"
+            f"  1.00  0.00          {name[0]:>2}"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([*lines, "END", ""]))
+
+
+def write_small(positions: np.ndarray) -> None:
+    """Write the box that TorchSim's example has many of."""
+    atoms = Atoms("OHH" * 8, positions, cell=[length(2)] * 3, pbc=True)
+    folder = EXAMPLES / "torch_sim_water"
+    folder.mkdir(parents=True, exist_ok=True)
+    atoms.write(folder / "start.xyz", format="extxyz")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ autodoc_typehints_description_target = "documented_params"
 copybutton_exclude = ".linenos, .gp, .go"
 nitpicky = False
 smartquotes = False  # options begin with two hyphens
+highlight_language = "none"  # of blocks that state none
 
 html_math_renderer = "mathml"
 html_theme = "furo"

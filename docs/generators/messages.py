@@ -26,6 +26,7 @@ _TITLES = {
     "engines/lammps": "LAMMPS",
     "engines/ipi": "i-PI",
     "engines/mdi": "MDI",
+    "engines/openmm": "OpenMM",
     "training": "Training",
     "distillation": "Exact symmetry without labels (symmetrize)",
     "diagnosis": "Diagnosis (doctor)",

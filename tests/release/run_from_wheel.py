@@ -139,7 +139,8 @@ def run_all(programs: Path, folder: Path) -> None:
     output = run([mpiexec, "-n", "2", str(programs / "pet-lmp"), "-in", "in.lmp"], folder)
     assert "Loop time" in output, output
     print("pet-lmp: two ranks ran")
-    with subprocess.Popen([str(programs / "i-pi"), "input.xml"], cwd=folder, env=clean()) as ipi:
+    words = [str(programs / "i-pi"), "input.xml"]
+    with subprocess.Popen(words, cwd=folder, env=clean(), stdout=subprocess.DEVNULL) as ipi:
         try:
             words = ["ipi", "water", "--template", "water.xyz", "--unix", address]
             run([driver, *words], folder)
