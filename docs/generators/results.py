@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import figures
 
 from . import plots, tables
 from .writing import Writer, code, plain, table
+
+T = TypeVar("T")
 
 # Title and command of each file; files that are not named here get a page all the same.
 _ABOUT = {
@@ -69,6 +72,7 @@ _ABOUT = {
         "Training compared with metatrain",
         "python benchmarks/against_metatrain.py DATA",
     ),
+    "neutral_suite": ("A neutral test suite", "python benchmarks/neutral_suite.py"),
     "water_dynamics": ("Dynamics of water", "python benchmarks/water_dynamics.py"),
     "demo": ("The demonstration", "make demo"),
 }
@@ -87,17 +91,32 @@ def make(writer: Writer) -> None:
 
 def _page(name: str, writer: Writer) -> list[str]:
     content = figures.read(name)
-    title, command = _ABOUT.get(name, (name.replace("_", " "), f"python benchmarks/{name}.py"))
+    title, command = _ABOUT.get(name) or _guessed(name)
     lines = [f"# {title}", "", *_origin(name, content, command)]
     path = writer.path(f"benchmarks/{name}.png") if name in plots.PLOTS else None
     if path is not None:
         alt = plots.draw(name, content, path)
         lines += [f"![{alt}]({name}.png)", ""]
-    make_tables = tables.TABLES.get(name)
+    make_tables = by_beginning(tables.TABLES, name)
     if make_tables is not None:
         return [*lines, *make_tables(content)]
-    kept = {k: v for k, v in content.items() if k not in ("date", "hardware")}
+    kept = {k: v for k, v in content.items() if k not in ("date", "version", "hardware")}
     return [*lines, *generic(kept)]
+
+
+def by_beginning(known: Mapping[str, T], name: str) -> T | None:
+    """What belongs to the longest key that a name begins with."""
+    found = [key for key in known if name.startswith(key)]
+    return known[max(found, key=len)] if found else None
+
+
+def _guessed(name: str) -> tuple[str, str]:
+    """Title and command of a file that is not known: of the script that it is named after."""
+    scripts = {path.stem: path.stem for path in figures.RESULTS.parent.glob("*.py")}
+    title = name.replace("_", " ")
+    return title[:1].upper() + title[
+        1:
+    ], f"python benchmarks/{by_beginning(scripts, name) or name}.py"
 
 
 def _origin(name: str, content: dict[str, Any], command: str) -> list[str]:
@@ -105,11 +124,16 @@ def _origin(name: str, content: dict[str, Any], command: str) -> list[str]:
     hardware = content.get("hardware", {})
     dates = [content.get("date")] if "date" in content else []
     steps = content.get("steps")
+    cards: list[str] = []
     if isinstance(steps, dict):
+        environment = steps.get("environment", {}).get("rows", [])
+        cards = [row["card"] for row in environment if "card" in row]
         dates += sorted({step["date"] for step in steps.values() if "date" in step})
     rows = [("command", code(command)), ("file", code(f"benchmarks/results/{name}.json"))]
     rows += [("date", ", ".join(map(str, dates)))] if dates else []
+    rows += [("version", content["version"])] if "version" in content else []
     rows += [(key, plain(str(value))) for key, value in hardware.items() if key != "host"]
+    rows += [("GPU", plain(card)) for card in cards]
     return table(("", ""), rows)
 
 

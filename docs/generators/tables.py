@@ -202,17 +202,13 @@ def _trainings(content: Content) -> list[str]:
     ]
 
 
+# By the beginning of the name of a file.
 TABLES: dict[str, Callable[[Content], list[str]]] = {
     "ecse_cost": _ecse_cost,
     "versions": _versions,
     "gpu": _gpu,
-    "gpu_first": _gpu,
     "gpu_counts": _gpu_counts,
-    "symmetrization_silicon": _symmetrization,
-    "symmetrize_water_plain": _symmetrize,
-    "symmetrize_converted_silicon": _symmetrize,
-    "trainings_ways_silicon": _trainings,
-    "trainings_ways_water": _trainings,
-    "trainings_curve_silicon": _trainings,
-    "trainings_curve_water": _trainings,
+    "symmetrization_": _symmetrization,
+    "symmetrize_": _symmetrize,
+    "trainings_": _trainings,
 }
