@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Sentence:
     """One thing that the program can say, and the line of code that says it.
 
     :param texts: with what varies as <name>; several where a part has several forms
-    :param kind: error, warning or finding
+    :param kind: error, warning, finding, or line (of a driver)
     """
 
     texts: tuple[str, ...]
@@ -85,6 +86,7 @@ def sentences() -> list[Sentence]:
                 if expression
                 else ()
             )
+            said = tuple(filter(says_something, said))
             said = _special(module.name, node, said)
             if said:
                 found.append(Sentence(said, kind_of(node), module.name, node.lineno))
@@ -112,13 +114,17 @@ def kind_of(call: ast.Call) -> str | None:
         return "warning"
     if name == "Finding" and text_of(call) is not None:
         return "finding"
+    if name == "abort" and len(call.args) > 1:
+        return "error"
+    if name == "_print" and len(call.args) == 1:
+        return "line"
     return None
 
 
 def text_of(call: ast.Call) -> ast.expr | None:
     """The argument of a call that holds the sentence."""
     if last_name(call.func) != "Finding":
-        return call.args[0]
+        return call.args[last_name(call.func) == "abort"]
     named = [word.value for word in call.keywords if word.arg == "problem"]
     return named[0] if named else next(iter(call.args[2:]), None)
 
@@ -133,11 +139,22 @@ def _special(module: str, call: ast.Call, said: tuple[str, ...]) -> tuple[str, .
 def _passes_on(module: Module, call: ast.Call) -> bool:
     """Whether a call only hands on what was said elsewhere, or is caught where options are read."""
     given = text_of(call)
-    if module.name == "evaluation/option.py" or ast.unparse(call) == "ValueError(given)":
+    if (
+        kind_of(call) == "line"
+        or module.name == "evaluation/option.py"
+        or ast.unparse(call) == "ValueError(given)"
+    ):
         return True
     function = module.around(call)
-    parameters = {word.arg for word in getattr(getattr(function, "args", None), "args", [])}
-    return isinstance(given, ast.Name) and given.id in parameters
+    names = {word.arg for word in getattr(getattr(function, "args", None), "args", [])}
+    names |= {node.name for node in ast.walk(function) if isinstance(node, ast.ExceptHandler)}
+    used = {node.id for node in ast.walk(given) if isinstance(node, ast.Name)} if given else set()
+    return bool(names & used) or given is None or isinstance(given, ast.IfExp | ast.JoinedStr)
+
+
+def says_something(text: str) -> bool:
+    """Whether a text has words of its own, not only what was said elsewhere."""
+    return len(re.sub(r"<[^>]*>|\W", "", text)) > 1
 
 
 def split(text: str) -> tuple[str, str]:
@@ -152,7 +169,7 @@ def _shown(one: Sentence) -> list[str]:
     for text in one.texts:
         wrong, remedy = split(text)
         lines += [with_code(" ".join(wrong.split()))]
-        told = f"{remedy[:1].upper()}{remedy[1:]}." if remedy else _GENERAL[one.kind]
+        told = f"{remedy[:1].upper()}{remedy[1:]}." if remedy else _without_remedy(one, text)
         where = f"{one.kind}, {one.module}:{one.line}"
         lines += [f": {with_code(told)} *({plain(where)})*", ""]
     return lines
@@ -162,4 +179,18 @@ _GENERAL = {
     "error": "The sentence says what is wrong; change the input accordingly.",
     "warning": "The run goes on; the sentence says what to expect of its results.",
     "finding": "The line says what does not work.",
+    "line": "A line of the driver about what it does.",
 }
+# Parts of the package whose short sentences stand in others, or show a mistake of the program.
+_INNER = ("files", "graph", "parallel", "model")
+_RULES = ("must", "needed", "give ")
+
+
+def _without_remedy(one: Sentence, text: str) -> str:
+    """Advice where a sentence has no second half."""
+    if re.search(r"<(?:error|sentence|message|failures)>", text):
+        return "What stands in the brackets is a sentence of its own, which says more."
+    inner = one.kind == "error" and room_of(one.module) in _INNER
+    if inner and not any(word in text for word in _RULES):
+        return "Part of another sentence; if it stands alone, please report it with the input."
+    return _GENERAL[one.kind]
