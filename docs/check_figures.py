@@ -19,6 +19,7 @@ NOT_MEASURED = "<!-- not measured -->"
 _NUMBER = r"(?<![\w.-])\d[\d.,]*(?:e[+-]?\d+)?"
 _UNITS = (
     r"ms|us|µs|μs|meV|GPa|[kMG]i?B|%|percent|eV/(?:Å|A|angstrom)|"
+    r"(?<=\.\d )s|(?<=\.\d\d )s|"
     r"times (?:as|the|less|more|faster|slower|longer|cheaper|larger|smaller)|(?:hours|minutes) on"
 )
 FIGURE = re.compile(rf"{_NUMBER}\s*(?:± ?[\d.]+ )?(?:{_UNITS})(?![A-Za-z])")

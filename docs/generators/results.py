@@ -72,6 +72,7 @@ _ABOUT = {
         "Training compared with metatrain",
         "python benchmarks/against_metatrain.py DATA",
     ),
+    "torch_sim": ("TorchSim: many boxes in one batch", "python benchmarks/torch_sim_batch.py"),
     "neutral_suite": ("A neutral test suite", "python benchmarks/neutral_suite.py"),
     "water_dynamics": ("Dynamics of water", "python benchmarks/water_dynamics.py"),
     "demo": ("The demonstration", "make demo"),

@@ -24,6 +24,7 @@ def test_documents_quote_figures_from_files_only():
         "about 2.3 times faster than before",
         "a modulus of 150 GPa",
         "(29 GB)",
+        "| 64 boxes | 1.9 s |",
     ],
 )
 def test_a_figure_written_by_hand_is_found(text):
@@ -33,6 +34,7 @@ def test_a_figure_written_by_hand_is_found(text):
 @pytest.mark.parametrize(
     "text",
     [
+        "it waits 60 s",
         "a time step of 0.5 fs at 300 K and 0.1 MPa, cutoff 4.25 Å",
         "```text\n92.0 % of 13.3 ms\n```\n",
         "`--memory-share 40 %`",

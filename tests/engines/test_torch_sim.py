@@ -1,5 +1,6 @@
 """TorchSim evaluates batches with PETModel; the oracle is the same structure outside of it."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ pytest.importorskip("torch_sim", reason="TorchSim is not installed; `make engine
 import torch_sim as ts
 from torch_sim.models.interface import SumModel, validate_model_outputs
 
-from helpers import FOREIGN, MODERN
+from helpers import FOREIGN, MODERN, ROOT, environment
 from pet_driver import PetDriverError, load_model
 from pet_driver.engines.ase import PETCalculator
 from pet_driver.engines.torch_sim import PETModel, systems_of
@@ -117,6 +118,22 @@ def test_energy_is_conserved(boxes):
     assert (change < 0.02 * kinetic).all()
 
 
+@pytest.mark.slow
+def test_relaxation_of_cells_finds_the_lattice_constant():
+    """Of the model `silicon`, from a larger and a smaller cell in one batch, by TorchSim's FIRE."""
+    starts = [bulk("Si", cubic=True, a=a) for a in (5.35, 5.60)]
+    state = ts.optimize(
+        starts,
+        PETModel("silicon", dtype="float64"),
+        optimizer=ts.Optimizer.fire,
+        init_kwargs={"cell_filter": ts.CellFilter.frechet},
+        convergence_fn=ts.generate_force_convergence_fn(0.01, include_cell_forces=True),
+        max_steps=200,
+    )
+    lengths = torch.linalg.vector_norm(state.cell, dim=1)
+    np.testing.assert_allclose(lengths, 5.472, atol=0.005)
+
+
 def test_covariant_outputs():
     water = molecule("H2O")
     found = PETModel("dipeptides", dtype=torch.float64)(state_of([water, molecule("NH3")]))
@@ -146,6 +163,16 @@ def test_sum_with_another_model(model, potential, small_box):
     assert torch.allclose(total["stress"], 2.0 * alone["stress"])
 
 
+def test_batches_of_an_autobatcher(model, boxes):
+    """It changes which systems are evaluated together, and nothing else."""
+    batcher = ts.BinningAutoBatcher(model, memory_scales_with="n_atoms", max_memory_scaler=30)
+    found = ts.static(boxes, model, autobatcher=batcher)
+    whole = model(state_of(boxes))
+    energies = [float(one["potential_energy"]) for one in found]
+    np.testing.assert_allclose(energies, whole["energy"], rtol=1e-12)
+    np.testing.assert_allclose(torch.cat([one["forces"] for one in found]), whole["forces"])
+
+
 def test_systems_of_a_slab(small_box):
     slab = small_box.copy()
     slab.pbc = [True, True, False]
@@ -153,6 +180,21 @@ def test_systems_of_a_slab(small_box):
     assert system.pbc.tolist() == [True, True, False]
     np.testing.assert_array_equal(system.cell, slab.cell.array)
     np.testing.assert_array_equal(system.numbers, slab.numbers)
+
+
+@pytest.mark.slow
+def test_example(tmp_path):
+    program = ROOT / "docs" / "examples" / "torch_sim_water" / "run.py"
+    picture = tmp_path / "picture.png"
+    command = [sys.executable, str(program), "--boxes", "3", "--steps", "8", "--plot", str(picture)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(), check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    mean = re.search(r"mean temperature of the second half: (\d+) K", done.stdout)
+    assert mean, done.stdout
+    assert 150 < int(mean[1]) < 600
+    assert picture.stat().st_size < 60_000
 
 
 def test_unknown_elements_are_named(model):
