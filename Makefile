@@ -22,23 +22,23 @@ INSTALL = $(VENV)/bin/python -m pip install $(if $(WHEELS),--no-index --find-lin
 PACK ?= gpu_pack
 DOCS_INSTALLED = $(VENV)/.installed_docs
 
-# Engines that .venv does not have, some of which need a newer Python than the package itself: the
-# first of these that runs and can make environments.
+# Engines and examples whose packages .venv does not have; TorchSim needs Python 3.12 or newer and is
+# left out of an older one. The first of these that runs and can make environments.
 ENGINES = .venv-engines
 PYTHON_ENGINES ?= $(shell for name in python3.14 python3.13 python3.12 $(PYTHON); do \
-	$$name -c "import sys, ensurepip; assert sys.version_info >= (3, 12)" 2>/dev/null && \
-	echo $$name && break; done)
+	$$name -c "import ensurepip" 2>/dev/null && echo $$name && break; done)
 ENGINE_EXTRAS = \
+	examples \
 	plot \
 	torch-sim
 ENGINE_TESTS = \
-	--doctest-modules pet_driver/engines/torch_sim.py \
 	tests/engines/test_ase.py \
+	tests/engines/test_python_examples.py \
 	tests/engines/test_torch_sim.py
 comma := ,
 blank := $(subst ,, )
 
-.PHONY: demo test test-all slow rehearsal engines engine-tests test-lowest wheel release-check gpu \
+.PHONY: demo test test-all slow rehearsal engines test-lowest wheel release-check gpu \
 	gpu-pack docs lint clean
 
 demo: $(INSTALLED)
@@ -60,12 +60,7 @@ slow: $(INSTALLED)
 
 test-all: test slow
 
-engines:
-	@test -n "$(PYTHON_ENGINES)" || echo "no Python 3.12 or newer was found, so the tests of" \
-		"$(strip $(ENGINE_EXTRAS)) are skipped; give one: make engines PYTHON_ENGINES=PATH"
-	@test -z "$(PYTHON_ENGINES)" || $(MAKE) --no-print-directory engine-tests
-
-engine-tests: $(ENGINES)/.installed
+engines: $(ENGINES)/.installed
 	OMP_NUM_THREADS=1 $(ENGINES)/bin/python -m pytest -q $(ENGINE_TESTS)
 
 # torch is named again in the second step, so that no other release takes its place.

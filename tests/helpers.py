@@ -17,6 +17,11 @@ from pet_driver.model import ForeignHyperparameters, Hyperparameters
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+# Where tests/lammps_build/install.sh puts the LAMMPS that it builds.
+BUILT_LAMMPS = Path(
+    os.environ.get("PET_LAMMPS")
+    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pet-driver" / "lammps"
+)
 
 MODERN = Hyperparameters(
     species=(1, 6, 8),

@@ -61,7 +61,8 @@ class ResidentEvaluation:
         if kept is None:
             return None
         edges, steps = kept
-        listed = [self._graphs.lists.listed(system) for system in systems]
+        several, lists = len(systems) > 1, self._graphs.lists
+        listed = [lists.listed(system, n == 0 and several) for n, system in enumerate(systems)]
         if edges.update(listed):
             steps.allocated_anew()
         found = steps.prediction(self._memory)

@@ -40,9 +40,10 @@ class StructureGraphs:
         :raises PetDriverError: for unknown elements, charges or spins, and impossible geometries
         """
         systems = as_systems(structures)
+        several = len(systems) > 1
         return graph_of_edges(
             [species_indices(system.numbers, self.species) for system in systems],
-            [self.lists.edges(system) for system in systems],
+            [self.lists.edges(system, n == 0 and several) for n, system in enumerate(systems)],
             self.device,
             self.charge_and_spin.table(systems, self.device),
         )

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from .neighbor_list import Edges, check_distances, find_edges, periodic_cell, search_pairs
 from .system import System, check_finite
 
-_MOST_LISTS = 128
+_MOST_LISTS = 4096
+_MOST_TRIED = 128  # for a structure out of turn: trying all would be quadratic in a batch
 _MOST_PAIRS = 4_000_000  # in all lists, about 200 MB
 _LEAST_STRETCH = 0.9  # the list of a much denser cell is complete, but has many pairs
 _PROBE = 8  # atoms that are compared first, to discard a list quickly
@@ -82,6 +83,15 @@ class VerletList:
             self.centre[kept], self.neighbor[kept], vectors[kept], rank[self.reverse[kept]]
         )
 
+    def outdated_by(self, new: VerletList) -> bool:
+        """Whether a new list is of the same atoms, moved by up to the skin.
+
+        A list serves until atoms have moved by half of that; other structures are farther away.
+        """
+        if not np.array_equal(self.numbers, new.numbers) or not np.array_equal(self.pbc, new.pbc):
+            return False
+        return self._near(new.fractional, new.cell, self.skin)
+
     def _near(
         self, fractional: NDArray[np.float64], cell: NDArray[np.float64], most: float
     ) -> bool:
@@ -122,28 +132,31 @@ class VerletCache:
         self.searches = 0
         self._lists: list[VerletList] = []  # the one used last at the end
 
-    def edges(self, system: System) -> Edges:
+    def edges(self, system: System, begins_batch: bool = False) -> Edges:
         """Edges of a structure, from a list that is complete for it or from a new one.
 
+        :param begins_batch: see `listed`
         :raises PetDriverError: see `find_edges`
         """
         if not len(system) or self.skin <= 0.0:
             self.searches += 1
             return find_edges(system, self.cutoff)
-        listed = self.listed(system)
+        listed = self.listed(system, begins_batch)
         return listed.pairs.edges(listed.positions, listed.cell)
 
-    def listed(self, system: System) -> Listed:
+    def listed(self, system: System, begins_batch: bool = False) -> Listed:
         """A list that is complete for a structure, the one of before or a new one.
 
         :param system: with at least one atom
+        :param begins_batch: whether it is the first of several; all lists are tried for it, so that
+            those of the others are found in turn
         :raises PetDriverError: see `find_edges`
         """
         check_finite(system.positions, system.cell)
         cell = periodic_cell(system)
         inverse = np.asarray(np.linalg.inv(cell), dtype=np.float64)
         last = self._lists[-1] if self._lists else None
-        for candidate in self._candidates(last):
+        for candidate in self._candidates(last, len(self._lists) if begins_batch else _MOST_TRIED):
             positions = candidate.unwrapped(system, cell, inverse)
             if positions is not None:
                 self._lists.remove(candidate)
@@ -152,23 +165,39 @@ class VerletCache:
             self.searches += 1
             candidate = VerletList(system, self.cutoff, max(self.skin, 0.0))
             positions = system.positions
+            self._take_turn(candidate, last)
             self._make_room(candidate)
         self._lists.append(candidate)
         if last is not None:
             last.follower = candidate
         return Listed(candidate, positions, cell)
 
-    def _candidates(self, last: VerletList | None) -> list[VerletList]:
-        """Lists to try; first the one used after the last one before, as beads come in turn."""
-        rest = self._lists[::-1]
+    def _candidates(self, last: VerletList | None, most: int) -> list[VerletList]:
+        """Lists to try; first the one used after the last one before, as beads come in turn.
+
+        :param most: number of further ones, the latest first
+        """
+        rest = self._lists[: -most - 1 : -1]
         expected = last.follower if last is not None else None
         return rest if expected is None else [expected, *rest]
+
+    def _take_turn(self, new: VerletList, last: VerletList | None) -> None:
+        """Let a new list follow where the expected one did, and replace it if it is outdated."""
+        expected = last.follower if last is not None else None
+        if expected is None or expected is last:
+            return
+        new.follower = expected.follower if expected.follower is not expected else new
+        if expected.outdated_by(new):
+            self._drop(expected)
+
+    def _drop(self, dropped: VerletList) -> None:
+        self._lists.remove(dropped)
+        for other in self._lists:
+            if other.follower is dropped:
+                other.follower = None
 
     def _make_room(self, new: VerletList) -> None:
         pairs = len(new.centre) + sum(len(old.centre) for old in self._lists)
         while self._lists and (pairs > _MOST_PAIRS or len(self._lists) >= _MOST_LISTS):
             pairs -= len(self._lists[0].centre)
-            dropped = self._lists.pop(0)
-            for other in self._lists:
-                if other.follower is dropped:
-                    other.follower = None
+            self._drop(self._lists[0])

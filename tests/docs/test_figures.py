@@ -41,6 +41,7 @@ def test_a_figure_written_by_hand_is_found(text):
         'a step takes {{ result("versions", "cases", "x") | fixed(0) }} ms',
         'a step takes <!-- figure: result("x") -->12<!-- end --> ms',
         "an aim of 5 meV/Å <!-- not measured -->",
+        "the barrier is 70 meV <!-- checked by a test -->",
     ],
 )
 def test_others_are_not(text):

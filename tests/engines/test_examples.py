@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import bulk
 
 from helpers import ROOT, environment, program
+from pet_driver import load_model
 
 EXAMPLES = ROOT / "lammps_examples"
 
@@ -147,3 +149,13 @@ def test_silicon_is_stable_at_constant_pressure(tmp_path):
     assert volume.mean() == pytest.approx(table[0, 4], rel=0.03)
     slope = np.polyfit(np.linspace(0.0, 1.0, len(conserved)), conserved, 1)[0]
     assert abs(slope) < 0.2
+
+
+def test_dispersion_beside_silicon(tmp_path):
+    """The energy of D3 is the one of its reference program without three-body term."""
+    variables = ("-var", "steps", "0", "-var", "dtype", "float64")
+    energy, dispersion = run_example("silicon_d3", tmp_path, 1, *variables)[0, 2:4]
+    assert dispersion == pytest.approx(-19.88, rel=0.01)
+    alone = bulk("Si", "diamond", a=5.45, cubic=True)
+    wanted = 8 * load_model("silicon", dtype="float64").compute(alone).energy
+    assert energy - dispersion == pytest.approx(wanted, rel=1e-9)

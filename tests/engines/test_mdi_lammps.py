@@ -1,6 +1,5 @@
 """A plain `lmp` with the package MDI, as tests/lammps_build/install.sh makes it, as the driver."""
 
-import os
 import re
 import socket
 import subprocess
@@ -10,14 +9,11 @@ import numpy as np
 import pytest
 from ase.io.lammpsdata import read_lammps_data, write_lammps_data
 
+from helpers import BUILT_LAMMPS as PREFIX
 from helpers import ROOT, environment, program
 from pet_driver.evaluation.potential import Potential, load_model
 from pet_driver.files.checkpoint import load_checkpoint
 
-PREFIX = Path(
-    os.environ.get("PET_LAMMPS")
-    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pet-driver" / "lammps"
-)
 BAR = 1602176.5  # per eV / angstrom^3, LAMMPS' constant for metal units
 KCAL = 23.060549  # kcal/mol per eV, likewise for real units, to the digits that MDI's kelvin has
 SECONDS = 300

@@ -1,5 +1,6 @@
 """TorchSim evaluates batches with PETModel; the oracle is the same structure outside of it."""
 
+import doctest
 import re
 import subprocess
 import sys
@@ -171,6 +172,10 @@ def test_batches_of_an_autobatcher(model, boxes):
     energies = [float(one["potential_energy"]) for one in found]
     np.testing.assert_allclose(energies, whole["energy"], rtol=1e-12)
     np.testing.assert_allclose(torch.cat([one["forces"] for one in found]), whole["forces"])
+
+
+def test_example_of_the_module():
+    assert doctest.testmod(sys.modules["pet_driver.engines.torch_sim"]) == (0, 4)
 
 
 def test_systems_of_a_slab(small_box):

@@ -6,7 +6,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from pet_driver.errors import PetDriverError
-from pet_driver.graph import System, VerletCache, find_edges
+from pet_driver.graph import System, VerletCache, find_edges, verlet_cache
 
 CUTOFF, SKIN = 4.0, 0.8
 
@@ -29,9 +29,9 @@ def structures() -> dict[str, Atoms]:
     }
 
 
-def assert_same(lists: VerletCache, atoms: Atoms) -> None:
+def assert_same(lists: VerletCache, atoms: Atoms, begins_batch: bool = False) -> None:
     system = System.from_atoms(atoms)
-    found, expected = lists.edges(system), find_edges(system, CUTOFF)
+    found, expected = lists.edges(system, begins_batch), find_edges(system, CUTOFF)
     np.testing.assert_array_equal(found.centre, expected.centre)
     np.testing.assert_array_equal(found.neighbor, expected.neighbor)
     np.testing.assert_array_equal(found.reverse, expected.reverse)
@@ -78,7 +78,34 @@ def test_beads_and_replicas_in_turn_keep_their_lists():
     assert lists.searches == len(replicas)
 
 
-def test_many_different_structures_do_not_fill_the_memory():
+def test_large_batches_keep_their_lists():
+    """Of more structures than are tried for one out of turn; outdated lists make room."""
+    random = np.random.default_rng(3)
+    atoms = structures()["molecule"]
+    batch = [atoms.copy() for _ in range(300)]
+    for molecule in batch:
+        molecule.positions += 2.0 * random.normal(size=(len(atoms), 3))
+    lists = VerletCache(CUTOFF, SKIN)
+
+    def searches(structures):
+        before = lists.searches
+        for molecule in structures:
+            molecule.positions += 0.001 * random.normal(size=(len(atoms), 3))
+            assert_same(lists, molecule, molecule is structures[0])
+        return lists.searches - before
+
+    assert searches(batch[:64]) == 64  # a small batch before the large one
+    assert searches(batch[:200]) == 136
+    assert searches(batch) == 100
+    assert [searches(batch) for _ in range(3)] == [0, 0, 0]
+    count = len(lists._lists)
+    batch[17].positions += 0.7 * SKIN / np.sqrt(3.0)
+    assert [searches(batch) for _ in range(3)] == [1, 0, 0]
+    assert len(lists._lists) == count
+
+
+def test_many_different_structures_do_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(verlet_cache, "_MOST_LISTS", 128)
     lists = VerletCache(CUTOFF, SKIN)
     for distance in range(1, 301):
         assert_same(lists, Atoms("He2", [[0, 0, 0], [distance, 0, 0]]))

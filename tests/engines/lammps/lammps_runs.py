@@ -1,17 +1,8 @@
 """Scripts for LAMMPS, and reading what it prints."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 
 from helpers import ROOT
-
-# Of the LAMMPS that tests/lammps_build/install.sh builds.
-PREFIX = Path(
-    os.environ.get("PET_LAMMPS")
-    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pet-driver" / "lammps"
-)
 
 DATA = ROOT / "lammps_examples" / "water_nvt" / "water.data"
 SCRIPT = """

