@@ -15,8 +15,8 @@ from pet_driver.evaluation.potential import Potential, load_model
 from pet_driver.files.checkpoint import load_checkpoint
 
 BAR = 1602176.5  # per eV / angstrom^3, LAMMPS' constant for metal units
-KCAL = 23.060549  # kcal/mol per eV, likewise for real units, to the digits that MDI's kelvin has
-SECONDS = 300
+KCAL = 23.060549  # kcal/mol per eV, real units; LAMMPS converts by the kelvin
+SECONDS = 120
 
 SCRIPT = """
 units {units}
@@ -55,7 +55,7 @@ def run_both(tmp_path, model_file):
     started = []
 
     def start(words):
-        setting = f'source {PREFIX / "env.sh"}; exec "$@"' if "lmp" in words[0] else 'exec "$@"'
+        setting = f'source {PREFIX / "env.sh"}; exec "$@"' if "-in" in words else 'exec "$@"'
         process = subprocess.Popen(
             ["bash", "-c", setting, "bash", *words],
             cwd=tmp_path,
@@ -134,7 +134,7 @@ def test_units_real_and_types(run_both, model_file, box):
     code, output, engine, errors = run_both(text, engine=("--elements", "H,O"))
     assert (code, engine) == (0, 0), output[-2000:] + errors
     wanted = Potential(load_checkpoint(model_file), dtype="float64").compute(box)
-    assert result(output)[0] == pytest.approx(KCAL * wanted.energy, rel=1e-6)
+    assert result(output)[0] == pytest.approx(KCAL * wanted.energy, rel=5e-6)
 
 
 @pytest.mark.usefixtures("box")
@@ -181,7 +181,6 @@ def test_box_that_is_not_periodic(run_both, model_file, box, tmp_path):
         ("elements H O", "elements H Au", "the structure contains Au"),
         (" elements H O", "", "the driver sent no elements"),
         ("run 0 post no", "run 0\nnonsense", "closed the connection without EXIT"),
-        ("run 0 post no", "displace_atoms all move $(0/0) 0 0\nrun 0", ""),
     ],
 )
 def test_failures_end_both(run_both, old, new, expected):
