@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -10,6 +12,7 @@ from documents import EXAMPLES
 from figures import RESULTS
 from generators import cards, commands, examples, options, results, writing
 
+from helpers import ROOT
 from pet_driver.cli.main import build_parser
 from pet_driver.evaluation.options import OPTIONS
 from pet_driver.files.checkpoint import shipped_models
@@ -61,6 +64,15 @@ def test_examples_have_a_picture_and_what_draws_it(readme):
         assert (case / "picture.py").is_file()
         assert (case / "picture.png").stat().st_size < PICTURE_BYTES
         assert "picture.py" in readme.read_text()
+
+
+def test_picture_of_readme_is_drawn_from_what_is_there(monkeypatch):
+    """If not: python docs/pictures/exactness.py."""
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.syspath_prepend(ROOT / "docs" / "pictures")
+    exactness = importlib.import_module("exactness")
+    picture = ROOT / "docs" / "pictures" / "exactness.png"
+    assert image.open(picture).text["Description"] == exactness.source()
 
 
 def test_what_the_generators_do_not_know_gets_a_page_too():
