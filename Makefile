@@ -20,6 +20,7 @@ EXTRAS = ipi,lammps,mdi,openmm,train,plot,test
 WHEELS ?=
 INSTALL = $(VENV)/bin/python -m pip install $(if $(WHEELS),--no-index --find-links $(WHEELS))
 PACK ?= gpu_pack
+DOCS_INSTALLED = $(VENV)/.installed_docs
 
 # Engines and examples whose packages .venv does not have; TorchSim needs Python 3.12 or newer and is
 # left out of an older one. The first of these that runs and can make environments.
@@ -38,7 +39,7 @@ comma := ,
 blank := $(subst ,, )
 
 .PHONY: demo test test-all slow rehearsal engines test-lowest wheel release-check gpu \
-	gpu-pack lint clean
+	gpu-pack docs lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/demo.py
@@ -105,6 +106,12 @@ gpu-pack: $(INSTALLED)
 		pip hatchling editables "$(TORCH)" ".[$(EXTRAS)]"
 	@echo "carry $(PACK) over; there: tar xf pet-driver.tar; cd pet-driver; make gpu WHEELS=../wheels"
 
+# The site, in docs/_build/html; warnings are errors. The links that it checks are those within it.
+docs: $(DOCS_INSTALLED)
+	$(VENV)/bin/python docs/check_figures.py
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(VENV)/bin/python docs/check_links.py docs/_build/html
+
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -118,5 +125,9 @@ $(INSTALLED): pyproject.toml
 	$(INSTALL) -e ".[$(EXTRAS)]"
 	touch $@
 
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(INSTALL) -e ".[$(EXTRAS),docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(ENGINES) $(LOWEST) dist demo_output
+	rm -rf $(VENV) $(ENGINES) $(LOWEST) dist demo_output docs/_build docs/generated

@@ -4,8 +4,9 @@ python benchmarks/against_metatrain.py DATA.xyz --mtt /path/to/other/env/bin/mtt
 
 Runs one after the other, with the same width, depth, cutoff, heads and number of threads; learning
 rates and batch sizes are chosen for each trainer (`--their-rate`, `--their-batch`). Prints a table
-of validation errors and epochs per hour, and plots the errors against time. metatrain needs a
-separate environment: install torch first, then metatrain.
+of validation errors and epochs per hour, plots the errors against time, and writes
+results/against_metatrain.json. metatrain needs a separate environment: install torch first, then
+metatrain.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import ase.io
 import yaml
+from results_file import write_results
 
 from pet_driver.training import read_options
 from pet_driver.training.data import read_split
@@ -218,6 +220,7 @@ def report(chosen: argparse.Namespace, split: dict[str, int]) -> None:
     print(
         f"{'':12s}{'force, meV/Å':>15s}{'energy, meV/atom':>18s}{'epochs/hour':>13s}{'epochs':>8s}"
     )
+    table: list[dict[str, object]] = []
     for name, rows in (("pet-driver", ours), ("metatrain", theirs)):
         if not rows:
             continue
@@ -230,6 +233,17 @@ def report(chosen: argparse.Namespace, split: dict[str, int]) -> None:
             f"{name:12s}{last['force']:15.1f}{last['energy']:18.2f}{hourly:13.1f}"
             f"{last['epoch']:8.1f}"
         )
+        table.append(
+            {
+                "program": name,
+                "force RMSE, meV/angstrom": last["force"],
+                "energy RMSE, meV/atom": last["energy"],
+                "epochs": last["epoch"],
+                "epochs per hour": hourly,
+            }
+        )
+    results = {"minutes": chosen.minutes, "threads": chosen.threads, "frames": split, "rows": table}
+    print(f"wrote {write_results('against_metatrain', results)}")
     if ours and theirs:
         draw({"pet-driver": ours, "metatrain": theirs}, chosen.output / "curves.png")
 

@@ -5,7 +5,7 @@ python benchmarks/converted.py exact --metatrain PYTHON
 
 PYTHON are interpreters of other environments, one with metatrain, one with pet-kokkos. The models
 have the sizes of published ones and random weights, because errors do not matter here. Prints
-tables.
+tables and writes results/converted_plain.json or converted_exact.json.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from results_file import write_results
 
 SPECIES = [1, 6, 8]
 # Shapes: width, node width, message layers, attention layers, heads, cutoff, adapted neighbors.
@@ -96,6 +97,7 @@ def plain(chosen: argparse.Namespace) -> None:
     if chosen.pet_kokkos:
         runners["pet-kokkos"] = chosen.pet_kokkos
     print(f"{'':34s}" + "".join(f"{name:>14s}" for name in runners) + "    ms; energies, eV")
+    rows: list[dict[str, object]] = []
     for model in ("xs", "default"):
         for system in ("64 C, diamond", "648 atoms, water"):
             found = {
@@ -104,6 +106,11 @@ def plain(chosen: argparse.Namespace) -> None:
             times = "".join(f"{1e3 * found[name]['seconds']:14.1f}" for name in runners)
             energies = " ".join(f"{found[name]['energy']:.4f}" for name in runners)
             print(f"{model + ', ' + system:34s}{times}    {energies}", flush=True)
+            rows.append({"model": model, "structure": system})
+            rows[-1].update({f"{name}, ms": 1e3 * found[name]["seconds"] for name in runners})
+            rows[-1].update({f"{name}, eV": repr(found[name]["energy"]) for name in runners})
+    results = {"shapes": SHAPES, "repeats": chosen.repeats, "rows": rows}
+    print(f"wrote {write_results('converted_plain', results)}")
 
 
 def exact(chosen: argparse.Namespace) -> None:
@@ -113,6 +120,7 @@ def exact(chosen: argparse.Namespace) -> None:
         f"{'192 atoms of water, ms per step':34s}{'plain':>10s}{'direct':>10s}{'atom':>10s}"
         f"{'every 8 steps':>15s}{'as ratio':>10s}"
     )
+    rows: list[dict[str, object]] = []
     for model in ("two layers", "three layers"):
         found = {
             scope: 1e3
@@ -126,6 +134,18 @@ def exact(chosen: argparse.Namespace) -> None:
             f"{mixed:15.0f}{mixed / found['none']:10.1f}",
             flush=True,
         )
+        rows.append(
+            {
+                "model": model,
+                "plain, ms": found["none"],
+                "direct forces, ms": found["direct"],
+                "exact (atom), ms": found["atom"],
+                f"exact every {EVERY} steps, ms": mixed,
+                "relative to plain": mixed / found["none"],
+            }
+        )
+    results = {"structure": "192 atoms, water", "shapes": SHAPES, "rows": rows}
+    print(f"wrote {write_results('converted_exact', results)}")
 
 
 def prepare(chosen: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 python benchmarks/domains.py [--atoms 192 648 2592 5184] [--repeats 2]
 
 Compares exchange of messages with a wide halo. One thread per rank. Runs that are compared
-alternate; the figures are medians over the repeats.
+alternate; the figures are medians over the repeats. Prints tables and writes results/domains.json.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from ase import Atoms
 from ase.io.lammpsdata import write_lammps_data
 from make_water_box import length, thermal_water
+from results_file import write_results
 
 from pet_driver.files.checkpoint import load_checkpoint
 from pet_driver.runtime.progress import Progress
@@ -82,8 +83,10 @@ def main() -> None:
                     timings.setdefault((n_atoms, ranks, halo), []).append(timing)
                     progress.advance(f"{n_atoms} atoms, {ranks} ranks, {halo}")
     medians = {case: median(found) for case, found in timings.items()}
-    report(options.atoms, medians)
-    predict(options.atoms, medians)
+    results: dict[str, object] = {"model": "water", "repeats": options.repeats}
+    results.update(report(options.atoms, medians))
+    results.update(predict(options.atoms, medians))
+    print(f"wrote {write_results('domains', results)}")
 
 
 def write_box(folder: Path, n_atoms: int) -> None:
@@ -126,13 +129,26 @@ def median(found: list[Timing]) -> Timing:
     return Timing(*(statistics.median(column) for column in columns))
 
 
-def report(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> None:
-    """Print the tables of measured times."""
+def report(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> dict[str, object]:
+    """Print the tables of measured times; their rows."""
+    ranks, halos = [], []
     print("\nms per step with one thread per rank; shares of the time on two ranks with exchange\n")
     print("| atoms | 1 rank | 2 ranks | efficiency | model | exchange | lists | LAMMPS |")
     print("|---|---|---|---|---|---|---|---|")
     for n in sizes:
         one, two = medians[n, 1, "exchange"], medians[n, 2, "exchange"]
+        ranks.append(
+            {
+                "atoms": n,
+                "1 rank, ms/step": 1e3 * one.step,
+                "2 ranks, ms/step": 1e3 * two.step,
+                "efficiency, %": 100 * one.step / two.step / 2,
+                "model, %": two.model,
+                "exchange, %": two.exchange,
+                "lists, %": two.lists,
+                "LAMMPS, %": two.rest,
+            }
+        )
         print(
             f"| {n} | {1e3 * one.step:.0f} | {1e3 * two.step:.0f} "
             f"| {100 * one.step / two.step / 2:.0f} % | {two.model:.1f} % | {two.exchange:.1f} % "
@@ -143,6 +159,16 @@ def report(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> Non
     print("|---|---|---|---|")
     for n in sizes:
         one_deep, wide = medians[n, 2, "exchange"], medians[n, 2, "wide"]
+        halos.append(
+            {
+                "atoms": n,
+                "time, wide / exchange": wide.step / one_deep.step,
+                "atoms evaluated per rank, wide": wide.evaluated,
+                "atoms evaluated per rank, exchange": one_deep.evaluated,
+                "MB sent per step, wide": wide.megabytes,
+                "MB sent per step, exchange": one_deep.megabytes,
+            }
+        )
         print(
             f"| {n} | {wide.step / one_deep.step:.2f} "
             f"| {wide.evaluated:.0f} / {one_deep.evaluated:.0f} "
@@ -153,14 +179,15 @@ def report(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> Non
         over = 100 * (100 - one.model) / one.model
         print(f"\nOne rank, {n} atoms: all but the model takes {over:.1f} % of its time", end="")
     print()
+    return {"ranks": ranks, "two ranks, wide halo and exchange": halos}
 
 
-def predict(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> None:
+def predict(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> dict[str, object]:
     """Extrapolate the efficiency to many ranks with cubic domains from the times of two ranks.
 
     time = atoms * t + 5 exchanges * (26 messages * (m + M) + bytes * B) + collectives * log2(P) * S
     where t and m, pet-driver's own time per message, are measured here, and M, B, S describe a
-    network.
+    network. Returns the rows that it prints.
     """
     checkpoint = load_checkpoint("water")
     exchanges = 2 * checkpoint.hyper.exchanges + 1
@@ -184,6 +211,7 @@ def predict(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> No
     )
     print("| atoms per rank | 64 ranks: efficiency | 4096 ranks: efficiency |")
     print("|---|---|---|")
+    rows = []
     for n in (50, 200, 1000, 5000):
         cells = []
         for ranks in (64, 4096):
@@ -192,8 +220,10 @@ def predict(sizes: list[int], medians: dict[tuple[int, int, str], Timing]) -> No
             work = ideal * (1 + FLUCTUATION * math.sqrt(2 * math.log(ranks) / n))
             traffic = 6 * side**2 * per_area * BYTE + exchanges * (own + 26 * MESSAGE)
             collective = COLLECTIVES * math.log2(ranks) * STAGE
-            cells.append(f"{100 * ideal / (work + traffic + collective):.0f} %")
-        print(f"| {n} | {' | '.join(cells)} |")
+            cells.append(100 * ideal / (work + traffic + collective))
+        rows.append({"atoms per rank": n, "64 ranks, %": cells[0], "4096 ranks, %": cells[1]})
+        print(f"| {n} | {' | '.join(f'{cell:.0f} %' for cell in cells)} |")
+    return {"extrapolated efficiency": rows}
 
 
 if __name__ == "__main__":

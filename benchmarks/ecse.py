@@ -1,4 +1,4 @@
-"""Measure the cost of exact symmetry and how exact it is; prints the tables of the README.
+"""Measure the cost of exact symmetry and how exact it is; prints tables.
 
 python benchmarks/ecse.py [frames] [cost] [scaling] [memory] [exactness] [size]   (default: all)
 

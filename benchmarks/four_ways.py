@@ -3,7 +3,7 @@
 python benchmarks/four_ways.py [--ranks 2] [--steps 20]
 
 The LAMMPS with PYTHON and ML-IAP is the one that tests/lammps_build/install.sh builds; without it,
-fix python and ML-IAP are skipped.
+fix python and ML-IAP are skipped. Prints a table and writes results/four_ways.json.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.io.lammpsdata import read_lammps_data
 from ase.md.verlet import VelocityVerlet
+from results_file import write_results
 
 from pet_driver.cli.main import main as pet_driver
 from pet_driver.engines.ase import PETCalculator
@@ -67,7 +68,22 @@ def main() -> None:
     for name, (energy, pressure, norm, seconds) in rows.items():
         print(f"| {name} | {energy:.9f} | {pressure:.6f} | {norm:.11f} | {1e3 * seconds:.0f} |")
     first = np.array([row[:3] for row in rows.values()])
-    print(f"\nlargest relative difference: {np.abs(first / first[0] - 1.0).max():.1e}")
+    largest = float(np.abs(first / first[0] - 1.0).max())
+    print(f"\nlargest relative difference: {largest:.1e}")
+    keys = ("energy, eV", "pressure, bar", "norm of forces, eV/angstrom")
+    results = {
+        "ranks": options.ranks,
+        "largest relative difference": largest,
+        "ways": [
+            {
+                "way": name,
+                **dict(zip(keys, map(repr, row[:3]), strict=True)),
+                "ms/step": 1e3 * row[3],
+            }
+            for name, row in rows.items()
+        ],
+    }
+    print(f"wrote {write_results('four_ways', results)}")
 
 
 def with_ase(steps: int) -> tuple[float, float, float, float]:
@@ -77,8 +93,8 @@ def with_ase(steps: int) -> tuple[float, float, float, float]:
     atoms.calc = PETCalculator("water", dtype="float64")
     stress = atoms.get_stress(voigt=False)
     kinetic = (len(atoms) - 1) * BOLTZMANN * 300.0 / atoms.get_volume()
-    pressure = (kinetic - np.trace(stress) / 3.0) * BAR
-    energy, norm = atoms.get_potential_energy(), np.linalg.norm(atoms.get_forces())
+    pressure = float(kinetic - np.trace(stress) / 3.0) * BAR
+    energy, norm = atoms.get_potential_energy(), float(np.linalg.norm(atoms.get_forces()))
     dynamics = VelocityVerlet(atoms, 0.5 * units.fs)
     start = time.perf_counter()
     dynamics.run(steps)

@@ -6,6 +6,7 @@ model, beside the model alone.
 python benchmarks/ipi.py [--molecules 8 64 343] [--beads 1 16] [--steps 10]
 
 Float32, model `water`. Runs that are compared follow each other; the figures are of one run each.
+Prints a table and writes results/ipi.json.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from ase import Atoms
 from ipi_job import BIN, Job, nve_input
 from make_water_box import length, thermal_water
+from results_file import write_results
 
 from pet_driver import load_model
 from pet_driver.engines.ipi import ipi_pes_path
@@ -81,20 +83,32 @@ def main() -> None:
         "in the model, ms |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    print("\n".join(rows))
+    for found in rows:
+        cells = (
+            "-" if x is None else f"{x:.1f}" if isinstance(x, float) else x for x in found.values()
+        )
+        print(f"| {' | '.join(map(str, cells))} |")
+    print(f"wrote {write_results('ipi', {'model': 'water', 'steps': options.steps, 'rows': rows})}")
 
 
-def row(n_atoms: int, beads: int, case: Case, times: tuple[float, float, float | None]) -> str:
+def row(
+    n_atoms: int, beads: int, case: Case, times: tuple[float, float, float | None]
+) -> dict[str, object]:
     """Row of the table.
 
     :param times: of a step, of the model alone and of the model in the step, seconds
     """
     seconds, alone, in_model = times
-    rest = "-" if in_model is None else f"{1e3 * (seconds - in_model):.1f}"
-    return (
-        f"| {n_atoms} | {beads} | {case.mode} | {'yes' if case.batched else 'no'} | {case.driver} "
-        f"| {1e3 * seconds:.1f} | {1e3 * alone:.1f} | {rest} |"
-    )
+    return {
+        "atoms": n_atoms,
+        "beads": beads,
+        "transport": case.mode,
+        "batched": "yes" if case.batched else "no",
+        "driver": case.driver,
+        "ms/step": 1e3 * seconds,
+        "the model alone, ms": 1e3 * alone,
+        "not in the model, ms": None if in_model is None else 1e3 * (seconds - in_model),
+    }
 
 
 def cases(modes: list[str], beads: int) -> list[Case]:

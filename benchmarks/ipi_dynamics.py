@@ -9,11 +9,14 @@ pimd: 64 molecules, 4 beads, model `water`; the drift of the conserved quantity.
 molecule: a free molecule, model `water_plain` (trained without frames) in scope atom; the change of
 its angular momentum with plain PET, exact forces, and multiple time steps.
 liquid: 32 molecules, likewise; kinetic energies, distances with their errors, and speed.
+
+Prints tables and writes results/ipi_dynamics.json; studies that are not run keep their results.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,7 @@ import numpy.typing as npt
 from ase import Atoms
 from ipi_job import BIN, SKELETON, Job
 from make_water_box import length, thermal_water
+from results_file import RESULTS, write_results
 
 ROOT = Path(__file__).resolve().parent.parent
 Floats = npt.NDArray[np.float64]
@@ -64,13 +68,17 @@ def main() -> None:
     parser.add_argument("studies", nargs="*", help="default: all")
     parser.add_argument("--steps", type=int, default=None, help="of the exact runs")
     options = parser.parse_args()
+    path = RESULTS / "ipi_dynamics.json"
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    results = {name: before[name] for name in studies if name in before}
     for name in options.studies or studies:
         print(f"\n{name}", flush=True)
-        studies[name](options.steps)
+        results[name] = studies[name](options.steps)
+        print(f"wrote {write_results('ipi_dynamics', results)}")
 
 
-def pimd(steps: int | None) -> None:
-    """Print the drift of the conserved quantity of path-integral dynamics."""
+def pimd(steps: int | None) -> dict[str, object]:
+    """Print and return the drift of the conserved quantity of path-integral dynamics."""
     steps = steps or 500
     atoms = ase.io.read(ROOT / "ipi_inputs" / "water_pimd" / "init.xyz")
     assert isinstance(atoms, Atoms)
@@ -101,25 +109,43 @@ def pimd(steps: int | None) -> None:
         f"{1e3 * np.ptp(half[:, 2]) / len(atoms):.2f} meV/atom, "
         f"{1e3 * outcome.seconds_per_step:.0f} ms/step"
     )
+    return {
+        "steps of 0.25 fs": steps,
+        "beads": 4,
+        "atoms": len(atoms),
+        "drift, meV/atom/ns per ring polymer": 1e6 * float(slope),
+        "conserved within, meV/atom": 1e3 * float(np.ptp(half[:, 2])) / len(atoms),
+        "ms/step": 1e3 * outcome.seconds_per_step,
+    }
 
 
-def molecule(steps: int | None) -> None:
-    """Print the change of the angular momentum of a free molecule."""
+def molecule(steps: int | None) -> list[dict[str, object]]:
+    """Print and return the change of the angular momentum of a free molecule."""
     steps = steps or 4000
     atoms = Atoms("OHH", [[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]], cell=[20.0] * 3)
     print(f"one water molecule, {steps * STEP / 1000:g} ps\n")
     print("| forces | largest change of angular momentum | drift of the energy, meV/ps |")
     print("|---|---|---|")
+    rows: list[dict[str, object]] = []
     for kind in ("plain", "exact", "multiple"):
         run = dynamics(atoms, kind, steps, "nve", "", stride=MULTIPLE if kind != "multiple" else 1)
         momenta = angular_momenta(atoms, run)
         change = np.linalg.norm(momenta - momenta[0], axis=1).max() / np.linalg.norm(momenta[0])
         slope = np.polyfit(run.table[:, 1], run.table[:, 2], 1)[0]
         print(f"| {NAMES[kind]} | {change:.1e} | {1e3 * slope:+.2f} |", flush=True)
+        rows.append(
+            {
+                "forces": NAMES[kind],
+                "steps of 0.5 fs": steps,
+                "largest change of angular momentum": float(change),
+                "drift of the energy, meV/ps": 1e3 * float(slope),
+            }
+        )
+    return rows
 
 
-def liquid(steps: int | None) -> None:
-    """Print averages over a liquid with their errors, and the time per step."""
+def liquid(steps: int | None) -> list[dict[str, object]]:
+    """Print and return averages over a liquid with their errors, and the time per step."""
     steps = steps or 2400
     sides = (4, 4, 2)
     cell = [length(n) for n in sides]
@@ -130,7 +156,8 @@ def liquid(steps: int | None) -> None:
         "fs |"
     )
     print("|---|---|---|---|---|---|")
-    seconds = {}
+    seconds: dict[str, float] = {}
+    rows: list[dict[str, object]] = []
     for kind in ("plain", "exact", "multiple"):
         run = dynamics(atoms, kind, steps, "nvt", SVR, stride=MULTIPLE if kind != "multiple" else 1)
         kinetic = 1e3 * run.table[:, 3] / len(atoms)
@@ -138,13 +165,18 @@ def liquid(steps: int | None) -> None:
         cells = [with_error(x[len(x) // 5 :]) for x in columns]
         seconds[kind] = run.seconds
         print(f"| {NAMES[kind]} | {' | '.join(cells)} | {1e3 * run.seconds:.0f} |", flush=True)
+        found = dict(zip(AVERAGES, cells, strict=True))
+        rows.append({"forces": NAMES[kind], "steps of 0.5 fs": steps, **found})
+        rows[-1]["ms per 0.5 fs"] = 1e3 * run.seconds
     print(
         f"\nexact over multiple: {seconds['exact'] / seconds['multiple']:.1f}; multiple over "
         "plain: "
         f"{seconds['multiple'] / seconds['plain']:.1f}"
     )
+    return rows
 
 
+AVERAGES = ("kinetic energy, meV/atom", "O-H, angstrom", "H-O-H, degrees", "nearest O-O, angstrom")
 NAMES = {
     "plain": "plain",
     "exact": "exact at every step",

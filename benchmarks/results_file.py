@@ -1,4 +1,4 @@
-"""Write results of benchmarks as JSON files with date and hardware; standard library only."""
+"""Write results of benchmarks as JSON files: date, version, hardware; standard library only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,17 +18,32 @@ def write_results(name: str, results: Mapping[str, object], hardware: bool = Tru
     """Write ``results/NAME.json``, replacing an older file.
 
     :param name: of the file, without its ending
-    :param results: content that `json` can write; keys ``date`` and ``hardware`` are added
+    :param results: content that `json` can write; keys ``date``, ``version`` and ``hardware`` are
+        added
     :param hardware: whether the machine is described; False for results that do not depend on it
     :return: path of the file
     """
-    content: dict[str, object] = {"date": datetime.date.today().isoformat()}
+    content: dict[str, object] = {"date": datetime.date.today().isoformat(), "version": version()}
     if hardware:
         content["hardware"] = describe_hardware()
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({**content, **results}, indent=1) + "\n")
     return path
+
+
+def version() -> str:
+    """Version of this package, with the commit where there is one."""
+    try:
+        number = importlib.metadata.version("pet-driver")
+    except importlib.metadata.PackageNotFoundError:
+        number = "unknown"
+    command = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return number
+    return f"{number}, commit {commit}"
 
 
 def describe_hardware() -> dict[str, str | int]:

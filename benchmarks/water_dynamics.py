@@ -1,14 +1,18 @@
 """Run longer dynamics with the model `water`: structure of the liquid, and energy drift.
 
 python benchmarks/water_dynamics.py [--nvt-steps 10000] [--nve-steps 2000]
+
+Prints the results and writes them to results/water_dynamics.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
+from results_file import write_results
 from trajectories import pair_distribution, read_dump
 from water_example import (
     N_ATOMS,
@@ -26,18 +30,21 @@ def main() -> None:
     parser.add_argument("--nve-steps", type=int, default=2_000)
     parser.add_argument("--output", type=Path, default=Path("water_dynamics_output"))
     options = parser.parse_args()
-    lines, start = [], None
+    results: dict[str, object] = {"model": "water", "ranks": 2}
+    start, drifts = None, []
     if options.nvt_steps:
-        lines += nvt(options.output / "nvt", options.nvt_steps)
+        results["NVT, 300 K"] = nvt(options.output / "nvt", options.nvt_steps)
         start = options.output / "nvt" / "final.data"
     if options.nve_steps:
         for dtype in ("float64", "float32"):
             folder = options.output / f"nve_{dtype}"
-            lines.append(nve(folder, options.nve_steps, dtype, start))
-    print("\n" + "\n".join(lines))
+            drifts.append(nve(folder, options.nve_steps, dtype, start))
+        results["NVE"] = drifts
+    print(json.dumps(results, indent=1))
+    print(f"wrote {write_results('water_dynamics', results)}")
 
 
-def nvt(folder: Path, steps: int) -> list[str]:
+def nvt(folder: Path, steps: int) -> dict[str, object]:
     """Measure structure and stability at 300 K; averages leave out the first tenth."""
     thermo = run_lammps(folder, "nvt", steps, "float32", every=50)
     frames = read_dump(folder / "water.lammpstrj")
@@ -46,27 +53,33 @@ def nvt(folder: Path, steps: int) -> list[str]:
     peak = np.argmax(np.where(near, g, 0.0))
     whole = sum(molecules_are_whole(frame) for frame in frames)
     settled = thermo["Temp"][len(thermo["Temp"]) // 10 :]
-    picoseconds = steps * NANOSECONDS_PER_STEP * 1e3
-    return [
-        f"NVT {picoseconds:g} ps, float32, 2 ranks, {thermo['ms_per_step']:.0f} ms/step",
-        f"  temperature {settled.mean():.1f} +- {settled.std():.1f} K",
-        f"  frames in which every molecule is whole: {whole} of {len(frames)}",
-        f"  first O-O peak at {r[peak]:.2f} angstrom, height {g[peak]:.2f}",
-    ]
+    return {
+        "time, ps": steps * NANOSECONDS_PER_STEP * 1e3,
+        "dtype": "float32",
+        "ms/step": float(thermo["ms_per_step"]),
+        "temperature, K": float(settled.mean()),
+        "its fluctuation, K": float(settled.std()),
+        "frames": len(frames),
+        "frames in which every molecule is whole": whole,
+        "first O-O peak, angstrom": float(r[peak]),
+        "height of the first O-O peak": float(g[peak]),
+    }
 
 
-def nve(folder: Path, steps: int, dtype: str, start: Path | None) -> str:
+def nve(folder: Path, steps: int, dtype: str, start: Path | None) -> dict[str, object]:
     """Measure the energy drift by a linear fit, and the range of the total energy.
 
     :param start: last structure of the NVT run; None: the structure of the example
     """
     thermo = run_lammps(folder, "nve", steps, dtype, every=steps, data=start)
     spread = 1e3 * float(np.ptp(thermo["TotEng"]))
-    return (
-        f"NVE {steps * 0.5:g} fs, {dtype}: drift {drift_per_ns(thermo):+.2f} meV/atom/ns, "
-        f"range of the total energy {spread / N_ATOMS:.3f} meV/atom, "
-        f"{thermo['ms_per_step']:.0f} ms/step"
-    )
+    return {
+        "dtype": dtype,
+        "time, ps": steps * NANOSECONDS_PER_STEP * 1e3,
+        "drift, meV/atom/ns": float(drift_per_ns(thermo)),
+        "range of the total energy, meV/atom": spread / N_ATOMS,
+        "ms/step": float(thermo["ms_per_step"]),
+    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""Options with their defaults: of an evaluation, and of a training."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+from pet_driver.engines.lammps.options import _OWN
+from pet_driver.evaluation.options import OPTIONS, EvaluationOptions
+from pet_driver.frames import NAMED_CONSTANTS, FrameConstants
+from pet_driver.model import Hyperparameters
+from pet_driver.training.options import DataOptions, FitOptions
+
+from .writing import Writer, code, plain, prose, table
+
+
+def make(writer: Writer) -> None:
+    """Write the parts about options."""
+    writer.text("parts/evaluation_options.md", _evaluation())
+    writer.text("parts/pair_style_options.md", _pair_style())
+    writer.text("parts/training_options.md", _training())
+    writer.text("parts/frame_constants.md", _constants())
+
+
+def _evaluation() -> list[str]:
+    defaults, rows = EvaluationOptions(), []
+    for name, option in OPTIONS.items():
+        value = getattr(defaults, name)
+        default = option.unset if value is None else _shown(value)
+        rows.append((code(name), default, plain(option.help)))
+    flagless = [code(name) for name, option in OPTIONS.items() if not option.flag]
+    wordless = [code(name) for name, option in OPTIONS.items() if not option.keyword]
+    return [
+        *table(("option", "default", "meaning"), rows),
+        "A flag is the name after two hyphens, with hyphens for underscores, as in",
+        "`--extra-rotations 2`.",
+        f"Commands have no flag for {' and '.join(flagless)}; LAMMPS and i-PI have no keyword for",
+        f"{' and '.join(wordless)}.",
+    ]
+
+
+def _pair_style() -> list[str]:
+    return table(
+        ("keyword", "meaning", "values"),
+        [(code(name), plain(option.help), plain(option.remedy)) for name, option in _OWN.items()],
+    )
+
+
+def _training() -> list[str]:
+    lines = []
+    for title, kind in (("data", DataOptions), ("fit", FitOptions)):
+        lines += [f"## {title}", "", prose(inspect.getdoc(kind) or ""), *_fields(kind)]
+    lines += ["## model", "", prose(inspect.getdoc(Hyperparameters) or "").split(":param")[0]]
+    lines += _fields(Hyperparameters)
+    return lines
+
+
+def _fields(kind: type) -> list[str]:
+    """Table of the fields of a data class, with choices where there are some."""
+    rows = []
+    for field in dataclasses.fields(kind):
+        if field.name == "foreign":
+            continue  # of converted models; a training does not set them
+        choices = field.metadata.get("choices", ())
+        rows.append(
+            (code(field.name), _default(field), " or ".join(map(code, choices)), code(field.type))
+        )
+    return table(("option", "default", "choices", "type"), rows)
+
+
+def _default(field: dataclasses.Field) -> str:
+    if field.default is not dataclasses.MISSING:
+        return _shown(field.default)
+    if field.default_factory is not dataclasses.MISSING:
+        made = field.default_factory()
+        return "those of `speed`" if isinstance(made, FrameConstants) else code(made)
+    return "(required)"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not set" if value is None else code(value)
+
+
+def _constants() -> list[str]:
+    """Constants of the frames in all named sets."""
+    names = [field.name for field in dataclasses.fields(FrameConstants)]
+    rows = [
+        (code(name), *(_shown(getattr(found, name)) for found in NAMED_CONSTANTS.values()))
+        for name in names
+    ]
+    return table(("constant", *map(code, NAMED_CONSTANTS)), rows)

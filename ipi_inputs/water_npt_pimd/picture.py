@@ -1,0 +1,20 @@
+"""Draw volume and conserved energy: python picture.py, after a run, in its folder.
+
+Reads simulation.out, writes picture.png.
+"""
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+step, time, conserved, _, potential, _, volume = np.loadtxt("simulation.out").T
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 2.6), layout="constrained")
+left.plot(1e3 * time, volume)
+left.set(xlabel="time, fs", ylabel="volume, Å³")
+right.plot(1e3 * time, potential - potential[0], label="potential")
+right.plot(1e3 * time, conserved - conserved[0], label="conserved")
+right.set(xlabel="time, fs", ylabel="energy - first, eV")
+right.legend(fontsize=8)
+figure.savefig("picture.png", dpi=90)

@@ -1,0 +1,28 @@
+"""Draw temperature and box lengths: python picture.py, after a run, in its folder.
+
+Reads log.lammps, writes picture.png.
+"""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+lines = Path("log.lammps").read_text().splitlines()
+start = max(k for k, line in enumerate(lines) if line.split()[:2] == ["Step", "Temp"])
+end = next(k for k, line in enumerate(lines) if k > start and line.startswith("Loop time"))
+columns = np.array([line.split() for line in lines[start + 1 : end]], dtype=float).T
+thermo = dict(zip(lines[start].split(), columns, strict=True))
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 2.6), layout="constrained")
+time = 1e-3 * thermo["Step"]
+left.plot(time, thermo["Temp"])
+left.set(xlabel="time, ps", ylabel="temperature, K")
+for name in ("Lx", "Ly", "Lz"):
+    right.plot(time, thermo[name] / 2, label=name)
+right.set(xlabel="time, ps", ylabel="length per unit cell, Å")
+right.legend(fontsize=8)
+figure.savefig("picture.png", dpi=90)
