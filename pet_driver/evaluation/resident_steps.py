@@ -135,7 +135,7 @@ class ResidentSteps:
         if self._fits:
             return True
         n_samples, n_neighbors = self._expected()
-        needed = n_samples * self._recipe.evaluator.bytes_per_sample(n_neighbors)
+        needed = n_samples * self._recipe.evaluator.memory.per_sample(n_neighbors)
         state = _MEASURED if self.sizes else _GUESSED
         if not 0 < n_samples <= _MOST_SAMPLES or needed > memory():
             state = _UNFIT

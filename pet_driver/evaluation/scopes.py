@@ -13,14 +13,10 @@ from ..graph import Graph, truncate
 from ..model import PET, PassOptions
 from ..runtime.arithmetic import Arithmetic
 from ..runtime.table_sizes import TableSizes
-from .chunking import SMALLEST_CHUNK
 from .evaluation import Evaluation, EvaluationRequest
 from .rotated_copies import CopyEvaluator, RotatedCopies
+from .sample_memory import SampleMemory
 
-# Numbers kept for the backward pass per token, attention layer and feature, and per pair of
-# neighbors in the construction of frames (in float64); measured on the default network.
-_PER_TOKEN = 40
-_PER_PAIR = 60
 _FRAMES_SHARE = 0.25  # of the memory, for the construction of frames
 
 
@@ -49,6 +45,7 @@ class Evaluator:
         self.network = network
         self.arithmetic = arithmetic or Arithmetic()
         self.scope = scope
+        self.memory = SampleMemory(network)
         self._constants = constants or network.hyper.frames
         self._rotations = fixed_rotations(extra_rotations, parity)
         self._covariant = bool(network.hyper.properties)
@@ -70,6 +67,7 @@ class Evaluator:
         with torch.set_grad_enabled(differentiates), _backward_in_this_thread(), arithmetic:
             hyper = self.network.hyper
             seen = truncate(graph.with_vectors(vectors), hyper, request.memory, request.sizes)
+            self.memory.check(seen.padded.n_neighbors, self.scope != "none")
             if rotates_copies:
                 return self._evaluate_copies(seen, vectors, request)
             return self._evaluate_layers(seen, vectors, request)
@@ -177,7 +175,7 @@ class Evaluator:
         :param sizes: of the tables over neighbors and frames; not with a limit of the memory
         """
         hyper = self.network.hyper
-        per_centre = 8 * _PER_PAIR * seen.padded.n_neighbors**2
+        per_centre = self.memory.of_frames(seen.padded.n_neighbors)
         if sizes is not None:
             memory = None
         frames = environment_frames(
@@ -210,22 +208,11 @@ class Evaluator:
             RotatedCopies.of_atoms(axial.turned(self._rotations)),
         ]
 
-    def bytes_per_sample(self, n_neighbors: int) -> int:
-        """Bytes that are kept for the backward pass of one (centre, frame) sample.
-
-        :param n_neighbors: width of the table of neighbors
-        """
-        hyper = self.network.hyper
-        layers = hyper.attention_layers * hyper.message_layers
-        itemsize = self.network.message_embedder.weight.element_size()
-        return _PER_TOKEN * (n_neighbors + 1) * hyper.width * layers * itemsize
-
     def _chunk(self, seen: Graph, request: EvaluationRequest) -> int | None:
         """Most samples that are evaluated at a time."""
         if request.chunk or request.memory is None:
             return request.chunk
-        per_sample = self.bytes_per_sample(seen.padded.n_neighbors)
-        return max(request.memory // per_sample, SMALLEST_CHUNK)
+        return self.memory.chunk(seen.padded.n_neighbors, request.memory)
 
 
 def _backward_in_this_thread() -> AbstractContextManager[object]:

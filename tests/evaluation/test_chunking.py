@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from ase.build import bulk
 
-from pet_driver import PetDriverError
+from pet_driver import PetDriverError, load_model
 from pet_driver.evaluation.chunking import Chunking
 
 CPU = torch.device("cpu")
@@ -56,3 +57,41 @@ def test_the_smallest_chunk_that_does_not_fit_is_an_error():
     chunking = Chunking(CPU, 0.4, None)
     with pytest.raises(PetDriverError, match="samples at a time"):
         run(chunking, Memory(chunking, 3))
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_a_shortage_of_a_cpu_is_one_too():
+    """As torch reports it, where the system lets it know."""
+
+    def attempt():
+        if (chunking.chunk or 1000) > 300:
+            torch.empty(2**60, dtype=torch.uint8)
+        return "done"
+
+    chunking = Chunking(CPU, 0.4, None)
+    assert chunking.retried(attempt, lambda: 1000) == "done"
+    assert chunking.chunk == 250
+
+
+def test_other_errors_of_torch_are_left_alone():
+    def attempt():
+        return torch.zeros(2) @ torch.zeros(3)
+
+    with pytest.raises(RuntimeError, match="size"):
+        Chunking(CPU, 0.4, None).retried(attempt, lambda: 1000)
+
+
+@pytest.mark.parametrize("scope", ["layer", "none"])
+@pytest.mark.filterwarnings("ignore:dipeptides was trained")
+def test_atoms_too_crowded_for_the_memory_are_refused(scope):
+    """A crystal with lengths in the wrong unit, say."""
+    potential = load_model("dipeptides", scope=scope)
+    with pytest.raises(PetDriverError, match=r"an atom has \d+ neighbors .* check the density"):
+        potential.compute(bulk("H", "sc", a=0.2))
+    crowded = bulk("H", "sc", a=0.65)
+    shares = (0.4, 1e-4)  # many samples at a time, or one
+    several, one = (
+        load_model("dipeptides", scope=scope, dtype="float64", memory_share=share).compute(crowded)
+        for share in shares
+    )
+    assert one.energy == pytest.approx(several.energy, rel=1e-12)
