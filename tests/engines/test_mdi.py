@@ -266,7 +266,12 @@ def test_stress_without_cell_is_refused(run_mdi, molecule):
 
 
 @pytest.mark.slow
-def test_interrupt_ends_the_engine(run_mdi):
+def test_interrupt_ends_the_engine(run_mdi, request):
+    # What a shell starts in the background, these tests perhaps, ignores this signal, and so does
+    # what they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+
     def interrupt(engine, driver):
         while "connected" not in engine.stderr.readline():
             assert engine.poll() is None
