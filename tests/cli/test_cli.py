@@ -9,6 +9,9 @@ from ase import Atoms
 
 from pet_driver.cli.main import main
 
+# As outside of tests, where Python shows deprecations in a library to its developers only.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 
 def test_eval_writes_what_the_potential_says(
     tmp_path, model_file, potential, small_box, molecule, capsys
