@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from ..parallel.node import allowed_cores
 from .finding import Finding
 
 _LITTLE_MEMORY = 2e9  # bytes
@@ -23,9 +24,7 @@ def describe_machine() -> list[Finding]:
 
 def usable_cores() -> float:
     """Number of cores that this process may use: by affinity, and by the quota of a container."""
-    cores = float(os.cpu_count() or 1)
-    if hasattr(os, "sched_getaffinity"):
-        cores = float(len(os.sched_getaffinity(0)))
+    cores = float(len(allowed_cores()))
     try:
         quota, period = _QUOTA.read_text().split()
         return min(cores, int(quota) / int(period))

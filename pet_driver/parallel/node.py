@@ -35,7 +35,7 @@ class NodePlace:
         from mpi4py import MPI
 
         node = world.Split_type(MPI.COMM_TYPE_SHARED)
-        cores, gpus = _usable_cores(), _visible_gpus()
+        cores, gpus = allowed_cores(), _visible_gpus()
         # Launchers may have given each rank cores and GPUs of its own.
         others = node.allgather((cores, gpus))
         sharing = sum(cores == other for other, _ in others)
@@ -56,7 +56,8 @@ def _visible_gpus() -> list[str | None]:
     return [os.environ.get(name) for name in _VISIBLE]
 
 
-def _usable_cores() -> list[int]:
+def allowed_cores() -> list[int]:
+    """Numbers of the cores on which the system lets this process run."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
