@@ -14,8 +14,10 @@ from pathlib import Path
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def write_results(name: str, results: Mapping[str, object], hardware: bool = True) -> Path:
-    """Write ``results/NAME.json``, replacing an older file.
+def write_results(
+    name: str, results: Mapping[str, object], hardware: bool = True, folder: Path = RESULTS
+) -> Path:
+    """Write ``results/NAME.json``, or ``NAME.json`` into another folder; replaces an older file.
 
     :param name: of the file, without its ending
     :param results: content that `json` can write; keys ``date``, ``version`` and ``hardware`` are
@@ -26,8 +28,8 @@ def write_results(name: str, results: Mapping[str, object], hardware: bool = Tru
     content: dict[str, object] = {"date": datetime.date.today().isoformat(), "version": version()}
     if hardware:
         content["hardware"] = describe_hardware()
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
     path.write_text(json.dumps({**content, **results}, indent=1) + "\n")
     return path
 

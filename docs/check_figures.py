@@ -31,8 +31,8 @@ _CODE = re.compile(r"`[^`\n]+`")
 
 
 def documents() -> Iterator[Path]:
-    """README.md, the pages of the site and the README.md of each example."""
-    yield ROOT / "README.md"
+    """README.md, those of developers, the pages of the site and the README.md of each example."""
+    yield from (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "pet_driver" / "README.md")
     generated = ROOT / "docs" / "generated"
     for path in sorted((ROOT / "docs").rglob("*.md")):
         if generated not in path.parents and "_build" not in path.parts:

@@ -15,6 +15,11 @@ T = TypeVar("T")
 # Title and command of each file; files that are not named here get a page all the same.
 _ABOUT = {
     "ecse_cost": ("What exactness costs", "python benchmarks/ecse.py cost"),
+    "ecse_frames": ("Making frames", "python benchmarks/ecse.py frames"),
+    "ecse_scaling": ("Time by number of atoms", "python benchmarks/ecse.py scaling"),
+    "ecse_memory": ("Memory of exactness", "python benchmarks/ecse.py memory"),
+    "ecse_rotations": ("How exact the symmetry is", "python benchmarks/exactness.py rotations"),
+    "ecse_size": ("Size consistency", "python benchmarks/exactness.py size"),
     "versions": ("This version beside an earlier one", "python benchmarks/versions.py OLD"),
     "gpu": ("A GPU", "make gpu"),
     "gpu_first": ("A GPU: the version before", "make gpu"),
@@ -36,6 +41,10 @@ _ABOUT = {
     "symmetrize_converted_silicon": (
         "Exact symmetry without labels: a converted model of silicon",
         "python benchmarks/symmetrize.py MODEL STRUCTURES --name converted_silicon",
+    ),
+    "orientations": (
+        "Sets of orientations",
+        "python benchmarks/orientations.py MODEL STRUCTURE --name NAME",
     ),
     "trainings_ways_silicon": ("Three ways of training: silicon", "python benchmarks/trainings.py"),
     "trainings_ways_water": ("Two ways of training: water", "python benchmarks/trainings.py"),

@@ -5,9 +5,9 @@ paper's constants that force was four times the plain forces of a converted mode
 
 Orientations come in groups: the 12 rotations of a tetrahedron, all turned by one random rotation.
 The average over a group is free of all terms of first and second order of the dependence on the
-orientation, so its error is 3 to 8 times smaller than that of 12 random rotations (measured on
-water, silicon, and an alloy). Groups are independent: the error of their mean follows from their
-spread, and falls as one over the square root of their number.
+orientation, so its error is several times smaller than that of 12 random rotations, for water,
+silicon and an alloy (measured by `benchmarks/orientations.py`). Groups are independent: the error
+of their mean follows from their spread, and falls as one over the square root of their number.
 """
 
 from __future__ import annotations
