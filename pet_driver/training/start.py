@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from ase.data import chemical_symbols
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import PetDriverError
+from ..evaluation.repulsion import Repulsion
 from ..files.checkpoint import Checkpoint, load_checkpoint
 from ..frames import NAMED_CONSTANTS
+from ..graph import find_edges, graph_of_edges, species_indices
 from ..model import PET, Hyperparameters
 from .baseline import fit_baseline, force_scale, property_scales
 from .data import Frame, species_of, thinned
@@ -116,6 +120,8 @@ def initial_scales(
 ) -> Scales:
     """Baseline and scales of the training frames, or those of a model file.
 
+    The baseline of a new model is fitted to what the repulsion of nuclei leaves of the energies.
+
     :raises PetDriverError: if all forces are zero, or a label belongs to an output whose scale
         differs from element to element
     """
@@ -123,7 +129,7 @@ def initial_scales(
     ranks = {name: known[name] for name in options.data.property_keys}
     outputs = property_scales(frames, list(ranks))
     if origin is None:
-        baseline = fit_baseline(frames, hyper.species)
+        baseline = fit_baseline(frames, hyper.species, repulsion_energies(frames, hyper))
         energy = force_scale(frames, baseline, hyper.species)
         return Scales(baseline, energy, outputs, ranks)
     unlabelled: dict[str, float | list[float]] = {}
@@ -138,6 +144,20 @@ def initial_scales(
         else:
             outputs[name] = scale
     return Scales(list(origin.baseline), origin.energy_scale, outputs, ranks, unlabelled)
+
+
+def repulsion_energies(frames: list[Frame], hyper: Hyperparameters) -> NDArray[np.float64] | None:
+    """Energies of the repulsion of nuclei, (n_frames,), eV; None if the model adds none."""
+    repulsion = Repulsion.of(hyper, torch.device("cpu"))
+    if repulsion is None:
+        return None
+    found = []
+    for frame in frames:
+        species = species_indices(frame.system.numbers, hyper.species)
+        edges = find_edges(frame.system, hyper.neighbor_cutoff)
+        energies, _ = repulsion.energies(graph_of_edges([species], [edges], torch.device("cpu")))
+        found.append(float(energies.sum()))
+    return np.array(found)
 
 
 def _load(network: PET, weights: dict[str, Tensor], name: str) -> None:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import torch
 import yaml
+from ase.neighborlist import neighbor_list
 from safetensors.torch import load_file
 
 from helpers import environment
@@ -25,6 +26,7 @@ from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.rotation_error import random_rotations, rotated
 from pet_driver.evaluation.scopes import Evaluator
 from pet_driver.files.checkpoint import load_checkpoint, save_checkpoint
+from pet_driver.model import zbl_energies
 from pet_driver.training import Training, read_options
 from pet_driver.training.accuracy import SYMMETRIZATION
 from pet_driver.training.loss import Counts, loss, predict
@@ -424,3 +426,18 @@ def test_weights_that_are_not_finite_stop_the_training(folder, tmp_path):
         run.state.network.layers[0].compress_out.bias[0] = float("nan")
     with pytest.raises(PetDriverError, match="the loss is nan at step 0; lower"):
         run.take_step()
+
+
+def test_baseline_leaves_the_repulsion_of_nuclei_out(tmp_path):
+    """Energies that are a constant per atom and the repulsion give that constant."""
+    atoms = crystals(12)
+    number = int(atoms[0].numbers[0])
+    for one in atoms:
+        lengths = torch.as_tensor(neighbor_list("d", one, 4.0))
+        numbers = torch.full(lengths.shape, number)
+        pairs = zbl_energies(lengths, (numbers, numbers), torch.full_like(lengths, 4.0))
+        one.info["E"] = -3.0 * len(one) + float(pairs.sum())
+    ase.io.write(tmp_path / "solid.xyz", atoms, format="extxyz")
+    sections = {**SOLID, "model": {**SOLID["model"], "zbl_radii": [2.0]}}
+    run = training(tmp_path, tmp_path / "run", sections)
+    assert run.scales.baseline == pytest.approx([-3.0], abs=1e-6)
