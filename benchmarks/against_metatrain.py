@@ -13,22 +13,16 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
-import re
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
-import ase.io
 import yaml
+from metatrain_run import MetatrainRun, threads, write_split
 from results_file import write_results
 
 from pet_driver.training import read_options
-from pet_driver.training.data import read_split
 from pet_driver.training.log import read_log
-from pet_driver.training.options import DataOptions
 
 
 def main() -> None:
@@ -54,25 +48,6 @@ def main() -> None:
     if chosen.only != "ours":
         train_theirs(chosen, settings.model, split)
     report(chosen, split)
-
-
-def write_split(data: Path, options: DataOptions, folder: Path) -> dict[str, int]:
-    """Write each part of the split to a file that both programs read; numbers of frames."""
-    split = read_split(
-        data.parent,
-        DataOptions(data.name, validation=options.validation, test=options.test, seed=options.seed),
-    )
-    frames = ase.io.read(data, index=":", format="extxyz")
-    counts = {}
-    for name, indices in split.indices().items():
-        ase.io.write(folder / f"{name}.xyz", [frames[k] for k in indices], format="extxyz")
-        counts[name] = len(indices)
-    return counts
-
-
-def threads(count: int) -> dict[str, str]:
-    """Environment variables of a program that uses `count` threads."""
-    return {**os.environ, "OMP_NUM_THREADS": str(count), "MKL_NUM_THREADS": str(count)}
 
 
 def train_ours(chosen: argparse.Namespace, frames: int) -> None:
@@ -114,94 +89,26 @@ def run_theirs(
     chosen: argparse.Namespace, model: dict, folder: Path, epochs: int, minutes: float
 ) -> list[dict[str, float]]:
     """Run `mtt train` once; rows of its log with the seconds since its training began."""
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def part(name: str) -> dict:
-        return {
-            "systems": {
-                "read_from": str((chosen.output / name).resolve()),
-                "length_unit": "angstrom",
-            },
-            "targets": {"energy": {"key": "energy", "unit": "eV", "forces": {"key": "forces"}}},
-        }
-
-    options = {
-        "architecture": {
-            "name": "pet",
-            "model": {
-                "cutoff": model["cutoff"],
-                "cutoff_width": model["cutoff_width"],
-                "d_pet": model["width"],
-                "d_node": model["node_width"],
-                "d_feedforward": model["feedforward_width"],
-                "d_head": model["head_width"],
-                "num_heads": model["heads"],
-                "num_gnn_layers": model["message_layers"],
-                "num_attention_layers": model["attention_layers"],
-                "normalization": {"layer": "LayerNorm", "rms": "RMSNorm"}[model["normalization"]],
-                "activation": {"silu": "SiLU", "swiglu": "SwiGLU"}[model["activation"]],
-            },
-            "training": {
-                "batch_size": chosen.their_batch,
-                "num_epochs": epochs,
-                "learning_rate": chosen.their_rate,
-                "log_interval": 1,
-                "checkpoint_interval": 100000,
-                "num_workers": 0,
-            },
-        },
-        "device": "cpu",
-        "base_precision": 32,
-        "seed": 0,
-        "training_set": part("training.xyz"),
-        "validation_set": part("validation.xyz"),
-        "test_set": part("test.xyz"),
+    network = {
+        "cutoff": model["cutoff"],
+        "cutoff_width": model["cutoff_width"],
+        "d_pet": model["width"],
+        "d_node": model["node_width"],
+        "d_feedforward": model["feedforward_width"],
+        "d_head": model["head_width"],
+        "num_heads": model["heads"],
+        "num_gnn_layers": model["message_layers"],
+        "num_attention_layers": model["attention_layers"],
+        "normalization": {"layer": "LayerNorm", "rms": "RMSNorm"}[model["normalization"]],
+        "activation": {"silu": "SiLU", "swiglu": "SwiGLU"}[model["activation"]],
     }
-    (folder / "options.yaml").write_text(yaml.safe_dump(options))
-    process = subprocess.Popen(
-        [str(chosen.mtt), "train", "options.yaml"],
-        cwd=folder,
-        env=threads(chosen.threads),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    return follow(process, folder / "log.txt", 60.0 * minutes)
-
-
-def follow(process: subprocess.Popen, log: Path, seconds: float) -> list[dict[str, float]]:
-    """Read its output until the time, counted from the start of its training, is over."""
-    rows, begun = [], None
-    with log.open("w") as file:
-        for line in process.stdout:
-            file.write(line)
-            file.flush()
-            now = time.monotonic()
-            if "Starting training" in line:
-                begun = now
-                # A timer, because it may print nothing for a long time.
-                timer = threading.Timer(seconds, process.terminate)
-                timer.daemon = True
-                timer.start()
-            if "Epoch:" in line:
-                begun = now if begun is None else begun
-                rows.append({"seconds": now - begun, **numbers(line)})
-        process.wait()
-    return rows
-
-
-def numbers(line: str) -> dict[str, float]:
-    """Read the validation errors, in meV, from a line of metatrain's log."""
-    found = {"epoch": float(re.search(r"Epoch:\s*(\d+)", line)[1]) + 1.0}
-    patterns = {
-        "energy": r"validation energy RMSE(?: \(per atom\))?:\s*([\d.eE+-]+)\s*(m?)eV",
-        "force": r"validation forces?(?:\[energy\])? RMSE:\s*([\d.eE+-]+)\s*(m?)eV",
+    training = {
+        "batch_size": chosen.their_batch,
+        "num_epochs": epochs,
+        "learning_rate": chosen.their_rate,
     }
-    for name, pattern in patterns.items():
-        match = re.search(pattern, line)
-        if match:
-            found[name] = float(match[1]) * (1.0 if match[2] else 1000.0)
-    return found
+    run = MetatrainRun(chosen.mtt, folder, chosen.output, network, training)
+    return run.train(60.0 * minutes, chosen.threads)
 
 
 def report(chosen: argparse.Namespace, split: dict[str, int]) -> None:
