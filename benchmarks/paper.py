@@ -1,0 +1,176 @@
+"""Repeat the experiments of the paper on open data: is exactness free of a loss of accuracy?
+
+python benchmarks/paper.py DATA_FOLDER --minutes 30 [--only TEXT ...] [--processes 2]
+    [--device cpu] [--output FOLDER]
+python benchmarks/paper.py --report
+
+Each experiment is trained plain (with random rotations) and exact (scope layer), for the same time
+and with the same options: liquid water with different numbers of layers and cutoffs, random CH4
+with energies alone and with forces (learning curves), alloys of 25 elements, silicon, lithium,
+and dipoles of dipeptides. Trainings that results/paper.json holds are not repeated, so the command
+continues where it was interrupted. --only chooses experiments whose name contains a text. Prints
+the table of test errors and their ratios, and draws the learning curves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from paper_experiments import Experiment, experiments
+from results_file import RESULTS, write_results
+
+from pet_driver.files.checkpoint import load_checkpoint
+
+# Errors with ECSE over errors without, forces, from the tables of arXiv 2305.19302.
+PAPER = {"COLL": 1.00, "MnO": 1.00, "HME21": 1.01, "HEA": 1.00}
+FORCE, ENERGY = "force_rmse_meV_per_angstrom", "energy_rmse_meV_per_atom"
+NAMES = {False: "plain", True: "exact"}
+
+
+def main() -> None:
+    """Train what is missing and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data_folder", type=Path, nargs="?", help="holds a folder for each set")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of each training")
+    parser.add_argument("--only", nargs="+", metavar="TEXT", default=[""])
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output", type=Path, default=Path("paper"))
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    chosen = parser.parse_args()
+    found = known()
+    if not chosen.report:
+        if chosen.data_folder is None:
+            parser.error("give the folder with the data, or --report")
+        for experiment in experiments():
+            if any(text in experiment.name for text in chosen.only):
+                complete(experiment, chosen, found)
+    report(found)
+    draw(found, chosen.output / "paper.png")
+
+
+def known() -> dict[str, Any]:
+    """Results of earlier calls, by the name of the experiment."""
+    path = RESULTS / "paper.json"
+    return json.loads(path.read_text())["experiments"] if path.exists() else {}
+
+
+def complete(experiment: Experiment, chosen: argparse.Namespace, found: dict[str, Any]) -> None:
+    """Train what an experiment lacks, and write the results after each training."""
+    rows = found.setdefault(experiment.name, {"study": experiment.study, "trainings": []})
+    done = {(row["scope"], row["seed"]) for row in rows["trainings"]}
+    for seed in range(1, experiment.seeds + 1):
+        for exact, scope in NAMES.items():
+            if (scope, seed) in done:
+                continue
+            card = train(experiment, exact, seed, chosen)
+            row = {
+                "scope": scope,
+                "seed": seed,
+                "minutes": chosen.minutes,
+                "processes": chosen.processes,
+                "device": card["device"],
+                "frames": experiment.count,
+                **{key: card[key] for key in ("steps", "epochs")},
+                "errors": card["errors"]["test"],
+            }
+            rows["trainings"].append(row)
+            write_results("paper", {"ratios of the paper": PAPER, "experiments": found})
+
+
+def train(
+    experiment: Experiment, exact: bool, seed: int, chosen: argparse.Namespace
+) -> dict[str, Any]:
+    """Train once; the card of the model."""
+    name = "_".join(experiment.name.replace(",", "").split()) + f"_{NAMES[exact]}_{seed}"
+    folder = chosen.output / name
+    folder.mkdir(parents=True, exist_ok=True)
+    data = experiment.prepare(chosen.data_folder, folder / "data")
+    path = folder / "options.yaml"
+    options = experiment.options(name, exact, seed, chosen.minutes, chosen.device)
+    path.write_text(yaml.safe_dump(options))
+    command = [sys.executable, "-m", "pet_driver.cli.main", "train", str(path)]
+    command += ["-o", str(folder), "--data-folder", str(data), "--device", chosen.device]
+    subprocess.run([*command, "--processes", str(chosen.processes)], check=True)
+    card: dict[str, Any] = load_checkpoint(folder / f"{name}.safetensors").card
+    return card
+
+
+def lines(found: dict[str, Any]) -> Iterator[tuple[str, str, float, float, float, float]]:
+    """Experiment, kind of error, mean errors plain and exact, and their spreads over seeds."""
+    for name, rows in found.items():
+        for kind in (FORCE, ENERGY, "dipole_rmse"):
+            errors = {
+                scope: [
+                    row["errors"][kind]
+                    for row in rows["trainings"]
+                    if row["scope"] == scope and kind in row["errors"]
+                ]
+                for scope in NAMES.values()
+            }
+            if all(errors.values()):
+                plain, exact = errors["plain"], errors["exact"]
+                spreads = (float(np.std(x, ddof=len(x) > 1)) for x in (plain, exact))
+                yield name, kind, float(np.mean(plain)), float(np.mean(exact)), *spreads
+
+
+def report(found: dict[str, Any]) -> None:
+    """Print the table of errors on test frames."""
+    print("| experiment | error | plain | exact | exact over plain |")
+    print("|---|---|---|---|---|")
+    for name, kind, plain, exact, of_plain, of_exact in lines(found):
+        spread = [f" ± {x:.2g}" if x else "" for x in (of_plain, of_exact)]
+        print(
+            f"| {name} | {kind} | {plain:.4g}{spread[0]} | {exact:.4g}{spread[1]} "
+            f"| {exact / plain:.3f} |"
+        )
+    told = ", ".join(f"{name} {ratio:.2f}" for name, ratio in PAPER.items())
+    print(f"ratios of force errors in the paper: {told}")
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """Learning curves of methane, and the ratios of all experiments."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 4.2), layout="constrained")
+    for study in sorted({x["study"] for x in found.values() if "methane" in x["study"]}):
+        for scope, style in (("plain", "--"), ("exact", "-")):
+            points = sorted(
+                (row["frames"], row["errors"][ENERGY])
+                for x in found.values()
+                if x["study"] == study
+                for row in x["trainings"]
+                if row["scope"] == scope
+            )
+            left.plot(*zip(*points, strict=True), style, marker="o", label=f"{study}, {scope}")
+    left.set(xlabel="training frames", ylabel="energy RMSE, meV/atom", xscale="log", yscale="log")
+    if left.lines:
+        left.legend(fontsize=7)
+    ratios = [
+        (name, exact / plain) for name, kind, plain, exact, *_ in lines(found) if kind == FORCE
+    ]
+    for k, (_, ratio) in enumerate(ratios):
+        right.plot(ratio, k, "o", color="tab:blue")
+    right.set_yticks(range(len(ratios)), [name for name, _ in ratios], fontsize=7)
+    right.axvline(1.0, color="gray", linewidth=0.8)
+    right.set(xlabel="force error, exact over plain")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    print(f"picture: {path}")
+
+
+if __name__ == "__main__":
+    main()
