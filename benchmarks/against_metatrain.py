@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from metatrain_run import MetatrainRun, threads, write_split
+from metatrain_run import MetatrainRun, shape_of, threads, write_split
 from results_file import write_results
 
 from pet_driver.training import read_options
@@ -89,25 +89,12 @@ def run_theirs(
     chosen: argparse.Namespace, model: dict, folder: Path, epochs: int, minutes: float
 ) -> list[dict[str, float]]:
     """Run `mtt train` once; rows of its log with the seconds since its training began."""
-    network = {
-        "cutoff": model["cutoff"],
-        "cutoff_width": model["cutoff_width"],
-        "d_pet": model["width"],
-        "d_node": model["node_width"],
-        "d_feedforward": model["feedforward_width"],
-        "d_head": model["head_width"],
-        "num_heads": model["heads"],
-        "num_gnn_layers": model["message_layers"],
-        "num_attention_layers": model["attention_layers"],
-        "normalization": {"layer": "LayerNorm", "rms": "RMSNorm"}[model["normalization"]],
-        "activation": {"silu": "SiLU", "swiglu": "SwiGLU"}[model["activation"]],
-    }
     training = {
         "batch_size": chosen.their_batch,
         "num_epochs": epochs,
         "learning_rate": chosen.their_rate,
     }
-    run = MetatrainRun(chosen.mtt, folder, chosen.output, network, training)
+    run = MetatrainRun(chosen.mtt, folder, chosen.output, shape_of(model), training)
     return run.train(60.0 * minutes, chosen.threads)
 
 

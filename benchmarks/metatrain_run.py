@@ -76,6 +76,23 @@ class MetatrainRun:
         }
 
 
+def shape_of(model: dict[str, Any]) -> dict[str, Any]:
+    """metatrain's options of a network that is given by ours."""
+    return {
+        "cutoff": model["cutoff"],
+        "cutoff_width": model["cutoff_width"],
+        "d_pet": model["width"],
+        "d_node": model["node_width"],
+        "d_feedforward": model["feedforward_width"],
+        "d_head": model["head_width"],
+        "num_heads": model["heads"],
+        "num_gnn_layers": model["message_layers"],
+        "num_attention_layers": model["attention_layers"],
+        "normalization": {"layer": "LayerNorm", "rms": "RMSNorm"}[model["normalization"]],
+        "activation": {"silu": "SiLU", "swiglu": "SwiGLU"}[model["activation"]],
+    }
+
+
 def write_split(data: Path, options: DataOptions, folder: Path) -> dict[str, int]:
     """Write each part of the split to a file that both programs read; numbers of frames."""
     split = read_split(
