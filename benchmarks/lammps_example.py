@@ -1,4 +1,4 @@
-"""Run an example of `lammps_examples`."""
+"""Run an example of `lammps_examples`, or another script, in LAMMPS."""
 
 from __future__ import annotations
 
@@ -22,9 +22,15 @@ def run_example(
     :param name: name of the example's folder
     :param variables: variables of its script
     """
+    return run_script(ROOT / "lammps_examples" / name / "in.lmp", folder, variables)
+
+
+def run_script(
+    script: Path, folder: Path, variables: dict[str, str | int | float]
+) -> dict[str, np.ndarray | float]:
+    """Run a script of LAMMPS on two ranks in `folder`, which is made; see `run_example`."""
     folder.mkdir(parents=True, exist_ok=True)
-    script = ROOT / "lammps_examples" / name / "in.lmp"
-    command = [BIN / "mpiexec", "-n", "2", BIN / "pet-lmp", "-in", script]
+    command = [BIN / "mpiexec", "-n", "2", BIN / "pet-lmp", "-in", script.resolve()]
     for key, value in variables.items():
         command += ["-var", key, value]
     lines = []
