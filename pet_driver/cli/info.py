@@ -104,6 +104,10 @@ def _origin(card: dict[str, Any]) -> dict[str, str]:
     origin = card.get("converted_from", {})
     if origin:
         lines["converted"] = f"from {origin['file']} ({origin['format']})"
+    pairs = card.get("closest_pairs_angstrom", {})
+    if pairs:
+        shortest = ", ".join(f"{pair} {length:.2f} A" for pair, length in pairs.items())
+        lines["closest pairs"] = f"in the training data: {shortest}"
     data = card.get("data", {})
     if data:
         counts = {part: _count(indices) for part, indices in data["indices"].items()}

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..evaluation.symmetrization import too_large
 from ..files.checkpoint import Checkpoint, save_checkpoint
+from ..graph import closest_pairs
 from ..model import Hyperparameters
 from . import pictures
 from .accuracy import SYMMETRIZATION, Comparison, summary
@@ -38,6 +39,7 @@ def trained_model(
         "epochs": round(counters.seen / len(split.training), 1),
         "hours": round(counters.elapsed / 3600.0, 3),
         "device": hardware,
+        "closest_pairs_angstrom": _closest_pairs(split),
         "baseline_eV": describe_baseline(scales.baseline, hyper.species),
     }
     weights = state.averaged_network.state_dict()
@@ -86,6 +88,12 @@ def _warn_about_symmetrization(errors: dict[str, dict[str, float]]) -> None:
     sentence = too_large(1e-3 * found, None, 1e-3 * error)
     if sentence is not None:
         warnings.warn(sentence, stacklevel=3)
+
+
+def _closest_pairs(split: Split) -> dict[str, float]:
+    """Line of the card: shortest distances of the training frames, angstrom."""
+    found = closest_pairs(frame.system for frame in split.training)
+    return {pair: round(length, 4) for pair, length in found.items()}
 
 
 def _origin(options: TrainingOptions, split: Split) -> dict[str, Any]:

@@ -6,7 +6,14 @@ from ase import Atoms
 from ase.build import bulk
 
 from pet_driver.errors import PetDriverError
-from pet_driver.graph import System, VerletCache, find_edges, verlet_cache
+from pet_driver.graph import (
+    System,
+    VerletCache,
+    beyond_data,
+    closest_pairs,
+    find_edges,
+    verlet_cache,
+)
 
 CUTOFF, SKIN = 4.0, 0.8
 
@@ -131,3 +138,27 @@ def test_errors_are_those_of_a_search():
     too_close.positions[1, 0] = np.nan
     with pytest.raises(PetDriverError, match="nan"):
         lists.edges(System.from_atoms(too_close))
+
+
+def test_closest_pairs_are_those_of_all_distances():
+    """Periodic images count; pairs of elements are named once, and far ones not at all."""
+    box = Atoms("OHHNa", [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0], [0, 0, 6.9]])
+    box.set_cell([8.0, 8.0, 8.0])
+    box.pbc = True
+    found = closest_pairs([System.from_atoms(box)])
+    distances = box.get_all_distances(mic=True)
+    assert found == pytest.approx(
+        {
+            "H-H": distances[1, 2],
+            "H-O": distances[0, 1],
+            "H-Na": min(distances[1, 3], distances[2, 3]),
+            "O-Na": 1.1,
+        }
+    )
+    stretched = box.copy()
+    stretched.positions[1, 0] = 1.3
+    both = closest_pairs([System.from_atoms(stretched), System.from_atoms(box)])
+    assert both["H-O"] == found["H-O"]
+    sentences = beyond_data(System.from_atoms(box), {**found, "H-O": 1.0, "C-C": 1.2})
+    assert sentences == ["H-O 0.96 A, in the training data 1.00 A"]
+    assert beyond_data(System.from_atoms(box), found) == []
