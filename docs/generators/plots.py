@@ -99,6 +99,7 @@ PLOTS: dict[str, Callable[[Content, Figure], str]] = {
     "gpu": _gpu,
     "gpu_first": _gpu,
     "symmetrization_silicon": _symmetrization,
+    "symmetrization_silicon_shipped": _symmetrization,
     "trainings_curve_silicon": _trainings,
     "trainings_curve_water": _trainings,
 }

@@ -34,6 +34,11 @@ _ABOUT = {
         "What frames do to forces: silicon",
         "python benchmarks/symmetrization.py pet_driver/models/silicon.yaml",
     ),
+    "symmetrization_silicon_shipped": (
+        "What frames do to forces: the shipped silicon and the one before",
+        "python benchmarks/symmetrization.py pet_driver/models/silicon.yaml --part validation "
+        "--models silicon silicon_before.safetensors",
+    ),
     "symmetrize_water_plain": (
         "Exact symmetry without labels: water_plain",
         "python benchmarks/symmetrize.py water_plain STRUCTURES --name water_plain",
