@@ -37,7 +37,6 @@ from pet_driver.training.log import read_log
 
 OPTIONS = Path(__file__).with_name("against_metatrain.yaml")
 IRREPS = {"MACE 64x0e": "64x0e", "MACE 64x0e + 64x1o": "64x0e + 64x1o"}
-TRIAL = 3  # epochs of the run that tells how many fit into the time
 Row = dict[str, Any]
 
 
@@ -120,18 +119,9 @@ def metatrain(chosen: argparse.Namespace) -> Row:
     """Train with metatrain: the network of the options, its own defaults for the rest."""
     model = yaml.safe_load(OPTIONS.read_text())["model"]
     folder = chosen.output / "metatrain"
-
-    def run(name: str, epochs: int) -> list[dict[str, float]]:
-        training = {"batch_size": 4, "num_epochs": epochs, "learning_rate": 5e-4}
-        job = MetatrainRun(chosen.mtt, folder / name, chosen.output, shape_of(model), training)
-        return job.train(120.0 * chosen.minutes, chosen.threads)
-
-    trial = run("trial", TRIAL)
-    if len(trial) < TRIAL:
-        sys.exit(f"metatrain has not finished {TRIAL} epochs; its log is in {folder / 'trial'}")
-    per_epoch = (trial[-1]["seconds"] - trial[0]["seconds"]) / (TRIAL - 1)
-    epochs = max(int(60.0 * chosen.minutes / per_epoch), 1)
-    last = run("run", epochs)[-1]
+    training = {"batch_size": 4, "learning_rate": 5e-4}
+    run = MetatrainRun(chosen.mtt, folder, chosen.output, shape_of(model), training)
+    last = run.train_for(chosen.minutes, chosen.threads)[-1]
     python, checkpoint = chosen.mtt.with_name("python"), folder / "run" / "model.ckpt"
     structures = chosen.output / "boxes.xyz"
     return {

@@ -46,7 +46,7 @@ def main() -> None:
     if chosen.only != "theirs":
         train_ours(chosen, split["training"])
     if chosen.only != "ours":
-        train_theirs(chosen, settings.model, split)
+        train_theirs(chosen, settings.model)
     report(chosen, split)
 
 
@@ -65,37 +65,16 @@ def train_ours(chosen: argparse.Namespace, frames: int) -> None:
     subprocess.run(command, check=True, env=threads(chosen.threads))
 
 
-def train_theirs(chosen: argparse.Namespace, model: dict, split: dict[str, int]) -> None:
-    """Run `mtt train` with the same network and stop it when the time is over."""
-    folder = (chosen.output / "theirs").resolve()
-    folder.mkdir(exist_ok=True)
-    # Their schedule counts epochs: a trial run measures how many fit into the time.
-    trial = run_theirs(chosen, model, folder / "trial", epochs=1000, minutes=chosen.minutes / 5.0)
-    per_epoch = 60.0 * chosen.minutes / 5.0 / max(len(trial), 1)
-    if len(trial) > 2:
-        per_epoch = (trial[-1]["seconds"] - trial[0]["seconds"]) / (len(trial) - 1)
-    epochs = max(int(60.0 * chosen.minutes / per_epoch), 1)
-    print(f"metatrain: {per_epoch:.1f} s per epoch of {split['training']} frames, {epochs} epochs")
-    rows = run_theirs(chosen, model, folder / "run", epochs, chosen.minutes)
-    if not rows:
-        sys.exit(f"metatrain has not finished an epoch; its log is in {folder / 'run'}")
+def train_theirs(chosen: argparse.Namespace, model: dict) -> None:
+    """Run `mtt train` with the same network; its log becomes theirs.csv."""
+    training = {"batch_size": chosen.their_batch, "learning_rate": chosen.their_rate}
+    folder = chosen.output.resolve() / "theirs"
+    run = MetatrainRun(chosen.mtt, folder, chosen.output, shape_of(model), training)
+    rows = run.train_for(chosen.minutes, chosen.threads)
     with (chosen.output / "theirs.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[-1]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def run_theirs(
-    chosen: argparse.Namespace, model: dict, folder: Path, epochs: int, minutes: float
-) -> list[dict[str, float]]:
-    """Run `mtt train` once; rows of its log with the seconds since its training began."""
-    training = {
-        "batch_size": chosen.their_batch,
-        "num_epochs": epochs,
-        "learning_rate": chosen.their_rate,
-    }
-    run = MetatrainRun(chosen.mtt, folder, chosen.output, shape_of(model), training)
-    return run.train(60.0 * minutes, chosen.threads)
 
 
 def report(chosen: argparse.Namespace, split: dict[str, int]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import yaml
 
 from pet_driver.training.data import read_split
 from pet_driver.training.options import DataOptions
+
+TIMED = 3  # epochs of the run that tells how many fit into the time
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,33 @@ class MetatrainRun:
     data: Path
     network: dict[str, Any]
     training: dict[str, Any]
+
+    def train_for(self, minutes: float, n_threads: int) -> list[dict[str, float]]:
+        """Time the first epochs, then train from the start for as many as fit into the time.
+
+        The model is ``run/model.ckpt`` in the folder.
+
+        :return: rows of the log with the seconds since the training began
+        """
+        trial = self._of("trial", TIMED).train(60.0 * minutes, n_threads)
+        if len(trial) < TIMED:
+            log = self.folder / "trial" / "log.txt"
+            sys.exit(f"metatrain has not finished {TIMED} epochs; its log is {log}")
+        per_epoch = (trial[-1]["seconds"] - trial[0]["seconds"]) / (TIMED - 1)
+        epochs = max(int(60.0 * minutes / per_epoch), 1)
+        print(f"metatrain: {per_epoch:.1f} s per epoch, {epochs} epochs", flush=True)
+        # Epochs may get slower on a machine that is shared; only a run that ends writes its model.
+        rows = self._of("run", epochs).train(120.0 * minutes, n_threads)
+        if not (self.folder / "run" / "model.ckpt").exists():
+            sys.exit(
+                f"metatrain has written no model; its log is {self.folder / 'run' / 'log.txt'}"
+            )
+        return rows
+
+    def _of(self, name: str, epochs: int) -> MetatrainRun:
+        """The same run in a folder of its own, with a number of epochs."""
+        training = {**self.training, "num_epochs": epochs}
+        return replace(self, folder=self.folder / name, training=training)
 
     def train(self, seconds: float, n_threads: int) -> list[dict[str, float]]:
         """Run until all epochs are done or the time, counted from the first step on, is over.

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from metatrain_run import MetatrainRun, write_split
@@ -47,7 +46,6 @@ SHAPES: dict[str, dict[str, object]] = {
         "cutoff": 4.5,
     },
 }
-TIMED = 3  # epochs of the first run
 
 
 def main() -> None:
@@ -70,37 +68,24 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     data = DataOptions("", validation=chosen.validation, test=chosen.test, seed=7)
     split = write_split(chosen.data, data, folder)
-    trial = run(chosen, folder / "trial", TIMED).train(60.0 * chosen.minutes, chosen.threads)
-    if len(trial) < TIMED:
-        sys.exit(f"metatrain has not finished {TIMED} epochs; its log is in {folder / 'trial'}")
-    per_epoch = (trial[-1]["seconds"] - trial[0]["seconds"]) / (TIMED - 1)
-    epochs = max(int(60.0 * chosen.minutes / per_epoch), 1)
-    print(f"{per_epoch:.1f} s per epoch of {split['training']} frames, {epochs} epochs", flush=True)
-    # Later epochs may be slower on a machine that is shared; only a run that ends writes its model.
-    rows = run(chosen, folder / "run", epochs).train(120.0 * chosen.minutes, chosen.threads)
-    model = folder / "run" / "model.ckpt"
-    if not model.exists():
-        sys.exit(f"metatrain has written no model; its log is in {folder / 'run'}")
+    training = {"batch_size": chosen.batch, "learning_rate": chosen.rate}
+    network = dict(SHAPES[chosen.shape])
+    run = MetatrainRun(chosen.mtt, folder, folder, network, training)
+    rows = run.train_for(chosen.minutes, chosen.threads)
     path = RESULTS / "metatrain_teachers.json"
     known = json.loads(path.read_text())["teachers"] if path.exists() else {}
     last = {
         "frames": split,
-        "epochs": epochs,
+        "epochs": rows[-1]["epoch"],
         "minutes": rows[-1]["seconds"] / 60.0,
         "threads": chosen.threads,
-        "network": SHAPES[chosen.shape],
+        "network": network,
         "validation, meV/atom and meV/angstrom": {k: rows[-1].get(k) for k in ("energy", "force")},
     }
-    print(f"model: {model}")
+    print(f"model: {folder / 'run' / 'model.ckpt'}")
     print(
         f"wrote {write_results('metatrain_teachers', {'teachers': {**known, chosen.shape: last}})}"
     )
-
-
-def run(chosen: argparse.Namespace, folder: Path, epochs: int) -> MetatrainRun:
-    """A run of so many epochs."""
-    training = {"batch_size": chosen.batch, "num_epochs": epochs, "learning_rate": chosen.rate}
-    return MetatrainRun(chosen.mtt, folder, folder.parent, dict(SHAPES[chosen.shape]), training)
 
 
 if __name__ == "__main__":
