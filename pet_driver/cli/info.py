@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ..model import Hyperparameters
 
 
+_MOST_PAIRS = 12  # that are shown in a line
+
+
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the parser of this verb."""
     parser = verbs.add_parser("info", help="show a model's card, or the list of shipped models")
@@ -107,7 +110,10 @@ def _origin(card: dict[str, Any]) -> dict[str, str]:
     pairs = card.get("closest_pairs_angstrom", {})
     if pairs:
         shortest = ", ".join(f"{pair} {length:.2f} A" for pair, length in pairs.items())
-        lines["closest pairs"] = f"in the training data: {shortest}"
+        many = f"of {len(pairs)} pairs of elements (--json lists them)"
+        lines["closest pairs"] = (
+            f"in the training data: {shortest if len(pairs) <= _MOST_PAIRS else many}"
+        )
     data = card.get("data", {})
     if data:
         counts = {part: _count(indices) for part, indices in data["indices"].items()}
