@@ -71,7 +71,6 @@ def run(arguments: argparse.Namespace) -> int:
 def self_test(potential: Potential, atoms: Atoms) -> int:
     """Print each check with its value and verdict; 0 if all pass, 1 otherwise."""
     from ..evaluation.rotation_error import in_orientations, random_rotations
-    from ..graph import System, beyond_data
 
     single = potential.dtype == "float32"
     prediction = potential.compute(atoms)
@@ -91,10 +90,6 @@ def self_test(potential: Potential, atoms: Atoms) -> int:
             ("forces under rotation", force / scale, 1e-3, 1e-9),
         ]
     print(f"{potential.name}, scope {potential.scope}, {potential.dtype} on {potential.device}")
-    for pair in beyond_data(
-        System.from_atoms(atoms), potential.card.get("closest_pairs_angstrom", {})
-    ):
-        print(f"  closer than the model has seen: {pair}; its forces there are a guess")
     print(f"{len(atoms)} atoms, {1e3 * turned.seconds:.1f} ms for energy, forces and virial")
     failed = 0
     for name, value, loose, tight in checks:

@@ -27,6 +27,7 @@ from ..parallel import ExchangeDomain, PairDomain
 from ..runtime.arithmetic import Arithmetic
 from ..runtime.devices import choose_device
 from .chunking import Chunking, batches_for
+from .closest_seen import ClosestSeen
 from .described_model import DescribedModel
 from .domains import open_domain
 from .evaluation import EvaluationRequest
@@ -108,6 +109,7 @@ class Potential(DescribedModel):
         self.resident = ResidentEvaluation.chosen(
             options, recipe, self._graphs, self.chunking.allowed
         )
+        self._closest = ClosestSeen(self.card.get("closest_pairs_angstrom", {}), self.species)
         if isinstance(model, Checkpoint):
             warn_about_scope(self.name, self.hyper, self.scope)
 
@@ -284,6 +286,7 @@ class Potential(DescribedModel):
             found = self.model.rescaling.applied(found, filled)
             forces, virials = forces_and_virials(graph, found.gradient)
             prediction = Prediction.of(found, forces, virials)
+            self._closest.look(graph)
             if len(graph.sizes) == 1:
                 prediction.check(graph.atom_names)
             else:

@@ -2,7 +2,7 @@
 
 from .assembly import forces_and_virials, symmetrized
 from .charge_spin import ChargeAndSpin
-from .closest_pairs import beyond_data, closest_pairs
+from .closest_pairs import closest_pairs
 from .collective import Collective, SingleProcess
 from .edge_buffers import NEIGHBORS, EdgeBuffers
 from .edge_exchange import (
@@ -51,7 +51,6 @@ __all__ = [
     "Truncation",
     "VerletCache",
     "as_systems",
-    "beyond_data",
     "check_distances",
     "check_finite",
     "check_structure",

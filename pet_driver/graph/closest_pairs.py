@@ -1,8 +1,8 @@
-"""The closest pairs of atoms in structures: below them a model has seen no data."""
+"""The closest pairs of atoms in structures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -31,16 +31,3 @@ def closest_pairs(systems: Iterable[System]) -> dict[str, float]:
         f"{chemical_symbols[one]}-{chemical_symbols[two]}": length
         for (one, two), length in sorted(found.items())
     }
-
-
-def beyond_data(system: System, known: Mapping[str, float]) -> list[str]:
-    """Pairs that are closer than any in the training data, in words.
-
-    :param known: shortest distances in the training data as of `closest_pairs`, angstrom
-    """
-    found = closest_pairs([system]) if known else {}
-    return [
-        f"{pair} {length:.2f} A, in the training data {known[pair]:.2f} A"
-        for pair, length in found.items()
-        if pair in known and length < known[pair]
-    ]

@@ -6,14 +6,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from pet_driver.errors import PetDriverError
-from pet_driver.graph import (
-    System,
-    VerletCache,
-    beyond_data,
-    closest_pairs,
-    find_edges,
-    verlet_cache,
-)
+from pet_driver.graph import System, VerletCache, closest_pairs, find_edges, verlet_cache
 
 CUTOFF, SKIN = 4.0, 0.8
 
@@ -159,6 +152,3 @@ def test_closest_pairs_are_those_of_all_distances():
     stretched.positions[1, 0] = 1.3
     both = closest_pairs([System.from_atoms(stretched), System.from_atoms(box)])
     assert both["H-O"] == found["H-O"]
-    sentences = beyond_data(System.from_atoms(box), {**found, "H-O": 1.0, "C-C": 1.2})
-    assert sentences == ["H-O 0.96 A, in the training data 1.00 A"]
-    assert beyond_data(System.from_atoms(box), found) == []

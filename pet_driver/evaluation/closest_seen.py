@@ -1,0 +1,54 @@
+"""Warnings about atoms that are closer than any in the training data."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import torch
+from ase.data import chemical_symbols
+
+from ..graph import Graph
+
+
+class ClosestSeen:
+    """Shortest distances that a model has seen; warns once for each pair of elements.
+
+    On a CPU only: elsewhere the host would wait for the distances.
+
+    :param known: shortest distance of pairs of elements, angstrom, as of `closest_pairs`
+    :param species: atomic numbers that the model knows, in its order
+    """
+
+    def __init__(self, known: Mapping[str, float], species: tuple[int, ...]) -> None:
+        self._names = [chemical_symbols[z] for z in species]
+        self._shortest = torch.zeros(len(species), len(species), dtype=torch.float64)
+        for pair, length in known.items():
+            one, two = (self._names.index(name) for name in pair.split("-"))
+            self._shortest[one, two] = self._shortest[two, one] = length
+
+    def look(self, graph: Graph) -> None:
+        """Warn about pairs of the graph that are closer, unless this was done before."""
+        padded, vectors = graph.padded, graph.vectors.detach()
+        if vectors.device.type != "cpu" or padded.full or not self._shortest.any():
+            return
+        lengths = torch.linalg.vector_norm(vectors, dim=1)
+        one = padded.centre_species.index_select(0, padded.centre)
+        two = padded.neighbor_species.view(-1).index_select(0, padded.slots)
+        close = torch.nonzero(lengths < self._shortest[one, two]).view(-1)
+        for k in close[torch.argsort(lengths[close])].tolist():
+            ends = int(one[k]), int(two[k])
+            if self._shortest[ends]:
+                self._warn(*ends, float(lengths[k]))
+
+    def _warn(self, one: int, two: int, length: float) -> None:
+        """Warn about a pair, and forget its distance."""
+        pair = "-".join(self._names[k] for k in sorted((one, two)))
+        seen = float(self._shortest[one, two])
+        self._shortest[one, two] = self._shortest[two, one] = 0.0
+        warnings.warn(
+            f"atoms {pair} are {length:.2f} angstrom apart, closer than any in the training data "
+            f"({seen:.2f}): forces there are a guess; look at the structure, or add a repulsion of "
+            "nuclei",
+            stacklevel=2,
+        )
