@@ -95,7 +95,6 @@ def constant_pressure(folder: Path, steps: int) -> dict[str, object]:
     temperature, pressure = thermo["Temp"][kept], thermo["Press"][kept]
     return {
         "steps of 1 fs, 300 K, 1 bar": steps,
-        "ms/step": round(float(thermo["ms_per_step"])),
         "temperature and its fluctuation, K": [round(x, 1) for x in mean_and_spread(temperature)],
         "pressure and its fluctuation, bar": [round(x) for x in mean_and_spread(pressure)],
         "lattice constants, angstrom": [round(float(x), 4) for x in edge.mean(1)],
