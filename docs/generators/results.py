@@ -26,6 +26,14 @@ _ABOUT = {
     "gpu_counts": ("Kernels, waits and uploads of a step", "python benchmarks/gpu/counts.py after"),
     "tf32": ("TF32", "python benchmarks/tf32.py"),
     "silicon": ("Silicon: lattice and elastic constants", "python benchmarks/silicon.py"),
+    "conservation_silicon": (
+        "Energy conservation: silicon",
+        "python benchmarks/conservation.py silicon",
+    ),
+    "conservation_water": (
+        "Energy conservation: water",
+        "python benchmarks/conservation.py water",
+    ),
     "recorded_speeds": (
         "Speeds that `pet-driver doctor` compares with",
         "python benchmarks/recorded_speeds.py",
