@@ -1,4 +1,4 @@
-"""Make layer exact forces those of the teacher, by multiple time stepping in i-PI.
+"""Correct the forces of scope layer to those of scope atom by multiple time stepping in i-PI.
 
 python benchmarks/symmetrized_mts.py PLAIN SYMMETRIZED [--steps 2000] [--every 16]
 

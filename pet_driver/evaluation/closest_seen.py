@@ -12,7 +12,7 @@ from ..graph import Graph
 
 
 class ClosestSeen:
-    """Shortest distances that a model has seen; warns once for each pair of elements.
+    """Warns once for each pair of elements that is closer than in the training data.
 
     On a CPU only: elsewhere the host would wait for the distances.
 
@@ -28,7 +28,7 @@ class ClosestSeen:
             self._shortest[one, two] = self._shortest[two, one] = length
 
     def look(self, graph: Graph) -> None:
-        """Warn about pairs of the graph that are closer, unless this was done before."""
+        """Warn about pairs of atoms that are closer, unless their elements were named before."""
         padded, vectors = graph.padded, graph.vectors.detach()
         if vectors.device.type != "cpu" or padded.full or not self._shortest.any():
             return
@@ -42,13 +42,13 @@ class ClosestSeen:
                 self._warn(*ends, float(lengths[k]))
 
     def _warn(self, one: int, two: int, length: float) -> None:
-        """Warn about a pair, and forget its distance."""
+        """Warn about a pair of species, and no more after that."""
         pair = "-".join(self._names[k] for k in sorted((one, two)))
         seen = float(self._shortest[one, two])
         self._shortest[one, two] = self._shortest[two, one] = 0.0
         warnings.warn(
             f"atoms {pair} are {length:.2f} angstrom apart, closer than any in the training data "
-            f"({seen:.2f}): forces there are a guess; look at the structure, or add a repulsion of "
-            "nuclei",
+            f"({seen:.2f}): forces there are extrapolated; check the structure, or add a "
+            "repulsion of nuclei",
             stacklevel=2,
         )

@@ -120,7 +120,7 @@ def initial_scales(
 ) -> Scales:
     """Baseline and scales of the training frames, or those of a model file.
 
-    The baseline of a new model is fitted to what the repulsion of nuclei leaves of the energies.
+    The baseline of a new model is fitted to the energies minus the repulsion of nuclei.
 
     :raises PetDriverError: if all forces are zero, or a label belongs to an output whose scale
         differs from element to element
