@@ -1,20 +1,22 @@
 """Measure how well molecular dynamics conserves energy: NVE in float64, one model beside another.
 
 python benchmarks/conservation.py silicon|water [--models NAME|FILE ...] [--frames NAME ...]
-    [--picoseconds 10] [--settle 2] [--name NAME]
+    [--picoseconds 10] [--settle 1] [--name NAME] [--add]
 
 64 atoms of silicon with a time step of 1 fs, or 192 atoms of water with 0.5 fs, after --settle
 picoseconds at 300 K with a thermostat and the first model: as a box warms up or cools down, the
 energy that the integrator conserves changes its distance from the total energy. Each model
 (default: the shipped one) runs with its own frame constants, or with each of those that are named.
-Prints frames per atom, drift by a linear fit, the largest distance of the total energy from that
-line, time per step, and the mean temperature of the first and the last fifth; writes
-results/conservation_NAME.json (default: the case), after each run.
+Prints frames per atom, drift by a linear fit and its statistical error, the largest distance of the
+total energy from that line, time per step, and the mean temperature of the first and the last
+fifth; writes results/conservation_NAME.json (default: the case), after each run. With --add, the
+runs that the file holds already stay in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 import warnings
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from ase.md.verlet import VelocityVerlet
 from energy_fit import fitted
-from results_file import write_results
+from results_file import RESULTS, write_results
 
 from pet_driver.engines.ase import PETCalculator
 from pet_driver.evaluation.potential import Potential
@@ -40,6 +42,7 @@ KELVIN = 300.0
 COLUMNS = (
     "frames per atom",
     "drift, meV/atom/ns",
+    "error of the drift, meV/atom/ns",
     "farthest, meV/atom",
     "ms/step",
     "temperature at first, K",
@@ -66,26 +69,35 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", metavar="MODEL")
     parser.add_argument("--frames", nargs="+", metavar="NAME", default=[None])
     parser.add_argument("--picoseconds", type=float, default=10.0)
-    parser.add_argument("--settle", type=float, default=2.0, help="picoseconds (default: 2)")
+    parser.add_argument("--settle", type=float, default=1.0, help="picoseconds (default: 1)")
     parser.add_argument("--name", help="of the file of results")
+    parser.add_argument("--add", action="store_true", help="to the runs that the file holds")
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
     case = silicon() if chosen.case == "silicon" else water()
     steps = round(1e3 * chosen.picoseconds / case.time_step)
     runs = [(model, frames) for model in chosen.models or [chosen.case] for frames in chosen.frames]
+    file = f"conservation_{chosen.name or chosen.case}"
+    found = runs_of(file) if chosen.add else {}
     start = None
-    found = {}
     print("| model | " + " | ".join(COLUMNS) + " |")
     print("|---" * (1 + len(COLUMNS)) + "|")
     for model, frames in runs:
         potential = Potential(load_checkpoint(model), dtype="float64", frames=frames)
         if start is None:
             start = thermal(potential, case, chosen.settle)
-        name = f"{model}, frames {frames}" if frames else model
-        found[name] = nve(potential, start.copy(), case.time_step, steps, name)
-        print(f"| {name} |", " | ".join(f"{x:.3g}" for x in found[name].values()), "|", flush=True)
-        content = {"picoseconds": chosen.picoseconds, "atoms": len(start), "runs": found}
-        write_results(f"conservation_{chosen.name or chosen.case}", content)
+        stem = Path(model).stem
+        name = f"{stem}, frames {frames}" if frames else stem
+        values = nve(potential, start.copy(), case.time_step, steps, name)
+        print(f"| {name} |", " | ".join(f"{x:.3g}" for x in values.values()), "|", flush=True)
+        found[name] = {"picoseconds": chosen.picoseconds, **values}
+        write_results(file, {"atoms": len(start), "runs": found})
+
+
+def runs_of(file: str) -> dict[str, dict[str, float]]:
+    """Runs in a file of results; none if there is no file."""
+    path = RESULTS / f"{file}.json"
+    return json.loads(path.read_text())["runs"] if path.exists() else {}
 
 
 def silicon() -> Case:
@@ -99,7 +111,7 @@ def water() -> Case:
     return Case(Atoms(read.numbers, read.positions, cell=read.cell, pbc=True), 0.5)
 
 
-def thermal(potential: Potential, case: Case, picoseconds: float = 2.0) -> Atoms:
+def thermal(potential: Potential, case: Case, picoseconds: float = 1.0) -> Atoms:
     """Positions and velocities after some time with a Langevin thermostat at 300 K."""
     atoms = case.atoms.copy()
     rng = np.random.default_rng(0)
@@ -138,12 +150,13 @@ def nve(
                 kelvin.append(atoms.get_temperature())
             progress.advance()
     seconds = (time.perf_counter() - begun) / steps
-    slope, farthest = fitted(energies, len(atoms), time_step)
+    line = fitted(energies, len(atoms), time_step)
     fifth = max(len(kelvin) // 5, 1)
     values = (
         float(np.mean(counts)),
-        1e3 * slope,
-        farthest,
+        1e3 * line.slope,
+        1e3 * line.slope_error,
+        line.farthest,
         1e3 * seconds,
         float(np.mean(kelvin[:fifth])),
         float(np.mean(kelvin[-fifth:])),

@@ -21,7 +21,6 @@ from energy_fit import fitted
 from lammps_example import ROOT, run_script
 from results_file import write_results
 
-BLOCKS = 10
 EVERY = 20  # steps between energies
 # Atoms of a crystal at rest take up half of the kinetic energy.
 WATER = f"""read_data {ROOT / "lammps_examples" / "water_nvt" / "water.data"}
@@ -122,27 +121,16 @@ def run(case: Case, values: dict[str, str], picoseconds: float, folder: Path) ->
     energies = np.concatenate([first["TotEng"], second["TotEng"][1:]])
     kelvin = np.concatenate([first["Temp"], second["Temp"][1:]])
     femtoseconds = 1e3 * case.step * EVERY
-    slope, farthest = fitted(energies, case.count, femtoseconds)
+    line = fitted(energies, case.count, femtoseconds)
     jump = 1e3 * abs(float(second["TotEng"][0] - first["TotEng"][-1])) / case.count
     return {
-        "slope, meV/atom/ps": slope,
-        "its standard error": error_of_slope(energies, case.count, femtoseconds),
-        "farthest from the line, meV/atom": farthest,
+        "slope, meV/atom/ps": line.slope,
+        "its standard error": line.slope_error,
+        "farthest from the line, meV/atom": line.farthest,
         "jump at the restart, meV/atom": jump,
         "temperature, K": float(kelvin.mean()),
         "ms/step": float(first["ms_per_step"]),
     }
-
-
-def error_of_slope(energies: np.ndarray, n_atoms: int, time_step: float) -> float:
-    """Standard error of the slope of a line through the means of blocks, meV/atom/ps."""
-    blocks = np.array_split(1e3 * energies / n_atoms, BLOCKS)
-    means = np.array([block.mean() for block in blocks])
-    centres = 1e-3 * time_step * (len(energies) / BLOCKS) * (np.arange(BLOCKS) + 0.5)
-    slope, offset = np.polyfit(centres, means, 1)
-    left = means - slope * centres - offset
-    variance = (left**2).sum() / (BLOCKS - 2)
-    return float(np.sqrt(variance / ((centres - centres.mean()) ** 2).sum()))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Protocol
@@ -74,13 +76,29 @@ def _run(words: list[str]) -> int:
     options = build_parser().parse_args(words)
     try:
         with warnings_as_lines(_print_warning):
-            return options.run(options) or 0
+            code = options.run(options) or 0
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError:
+        if not _reader_left():
+            raise
+        return 128 + signal.SIGPIPE
     except PetDriverError as error:
         print(f"pet-driver: {error}", file=sys.stderr, flush=True)
         return 2
     except KeyboardInterrupt:
         print("pet-driver: interrupted", file=sys.stderr)
         return 130
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads the output any more, as after `head`; the rest of it is dropped."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _print_warning(text: str) -> None:

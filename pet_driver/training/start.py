@@ -23,7 +23,7 @@ from .options import TrainingOptions
 from .scales import Scales
 
 # What a model may change when it is trained further: no weight depends on it, or only a head's.
-_MAY_CHANGE = {"scope", "frames", "properties"}
+_MAY_CHANGE = {"scope", "frames", "properties", "zbl_radii"}
 _FRAMES = "speed"  # name of the frame constants of new models, unless the options give others
 _HEADS = "property_heads."
 _FRAMES_FOR_BASELINE = 200

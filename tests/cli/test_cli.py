@@ -1,6 +1,9 @@
 """The commands, as a user types them; errors are one sentence and exit code 2."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import ase.io
 import numpy as np
@@ -37,6 +40,16 @@ def test_info_shows_the_card(model_file, capsys):
     assert "elements    H C O" in capsys.readouterr().out
     assert main(["info", str(model_file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["hyperparameters"]["scope"] == "layer"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_leaves(model_file, options):
+    command = [sys.executable, "-m", "pet_driver.cli.main", "info", str(model_file), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    with process.stderr as said:
+        assert said.read() == ""
+    assert process.wait(timeout=60) == 128 + signal.SIGPIPE
 
 
 def test_plain_scope_is_a_warning(tmp_path, model_file, molecule, capsys):

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import torch
 import yaml
+from ase import Atoms
 from ase.neighborlist import neighbor_list
 from safetensors.torch import load_file
 
@@ -328,6 +329,24 @@ def test_training_starts_from_a_model_file(folder, tmp_path):
     labelled = {**sections, "data": {**data, "property_keys": {"dipole": "mu"}}}
     with pytest.raises(PetDriverError, match=r"names 'dipole', which the model does not have; add"):
         training(tmp_path, tmp_path / "bad", labelled, start_from=str(model))
+
+
+def test_repulsion_may_be_added_to_a_model(folder, tmp_path):
+    """No weight depends on it: far apart, nothing changes; close together, atoms repel."""
+    model = training(folder, tmp_path / "first", SOLID, steps=1).run()
+    sections = {**SOLID, "model": {"zbl_radii": [0.8]}}
+    start = {"start_from": str(model), "baseline": "keep"}
+    far = training(folder, tmp_path / "far", sections, learning_rate=0.0, steps=1, **start).run()
+    z = load_checkpoint(far).hyper.species[0]
+    before, after = (load_model(path, dtype="float64", scope="none") for path in (model, far))
+    pairs = [Atoms([z, z], [(0, 0, 0), (0, 0, r)]) for r in (2.0, 1.7, 1.0)]
+    # Of differences: a training moves the baseline by the mean error of the energies.
+    (apart, close), (apart_with, close_with) = (
+        np.diff([prediction.energy for prediction in potential.compute(pairs)])
+        for potential in (before, after)
+    )
+    assert apart_with == pytest.approx(apart, abs=1e-9)
+    assert close_with > close + 1.0
 
 
 def test_scales_per_element_cannot_be_trained(folder, tmp_path):
