@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from .frame_set import FrameSet
 
 # Samples in one part: what fits the cache of a CPU core; what the attention kernels of CUDA allow.
-_PART = {"cpu": 96, "cuda": 65_535}
+_PART = {"cpu": 192, "cuda": 65_535}
 
 # (frames or None, edge tables of the samples, node table of the samples) -> results, (n_samples,
 # ...) each
