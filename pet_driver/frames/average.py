@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,26 @@ Evaluate = Callable[[Tensor | None, Sequence[Tensor], Tensor], Sequence[Tensor]]
 Moments = tuple[list[Tensor], list[Tensor]]
 
 
+class FirstCentres(ABC):
+    """Centres that are evaluated before the others, and what is done with their averages.
+
+    centres: (n_first,), their indices.
+    """
+
+    centres: Tensor
+
+    @abstractmethod
+    def done(self, averages: list[Tensor], centres: Tensor) -> None:
+        """Take up the averages of the results, (n_first, ...) each, as soon as they are there.
+
+        :param centres: (n_first,), index of the centre of each row
+        """
+
+    @abstractmethod
+    def part_done(self) -> None:
+        """Note that one more part of the other centres has been evaluated."""
+
+
 class FrameAverage:
     """Average over the frames of each centre of what a function computes from tables of centres.
 
@@ -33,7 +54,13 @@ class FrameAverage:
     atoms.
     """
 
-    def __init__(self, neighbors: Tensor, frames: FrameSet | None, chunk: int | None) -> None:
+    def __init__(
+        self,
+        neighbors: Tensor,
+        frames: FrameSet | None,
+        chunk: int | None,
+        first: FirstCentres | None = None,
+    ) -> None:
         """Divide the samples into parts.
 
         :param neighbors: (n_centres,), number of neighbors
@@ -41,17 +68,27 @@ class FrameAverage:
             that the tables have
         :param chunk: with more samples than this, evaluate so many at a time and recompute them in
             the backward pass, which bounds memory; None keeps all activations
+        :param first: centres that make parts of their own, which come first
         """
-        counts, self._order = torch.sort(neighbors, stable=True)
+        self._first = first
+        self._order = _sorted(neighbors, None if first is None else first.centres)
         self._position = torch.argsort(self._order)
         self._samples, per_centre = _Samples.in_order(frames, self._position, self._order)
         largest = _PART[neighbors.device.type]
         self._recompute = (
             chunk is not None and len(self._samples.index) > chunk and torch.is_grad_enabled()
         )
-        sizes = _part_sizes(per_centre, min(largest, chunk or largest))
-        self._n_centres, self._n_samples = sizes
-        last = (int(c[-1]) if len(c) else 0 for c in torch.split(counts.cpu(), self._n_centres))
+        largest = min(largest, chunk or largest)
+        n_first = 0 if first is None else len(first.centres)
+        self._n_centres, self._n_samples = _part_sizes(per_centre[n_first:], largest)
+        self._first_parts = 0
+        if n_first:
+            n_centres, n_samples = _part_sizes(per_centre[:n_first], largest)
+            self._first_parts = len(n_centres)
+            self._n_centres = n_centres + self._n_centres
+            self._n_samples = n_samples + self._n_samples
+        counts = neighbors.index_select(0, self._order).cpu()
+        last = (int(c[-1]) if len(c) else 0 for c in torch.split(counts, self._n_centres))
         self._widths = [max(n, 1) for n in last]
 
     def __call__(
@@ -78,7 +115,18 @@ class FrameAverage:
                 results.append(recomputed(part, *some))
             else:
                 results.append(part(*some))
+            self._tell_first(results)
         return self._joined(m for m, _ in results), self._joined(v for _, v in results)
+
+    def _tell_first(self, results: list[Moments]) -> None:
+        """Hand over the averages of the first centres, or say that another part is done."""
+        if self._first is None or len(results) < self._first_parts:
+            return
+        if len(results) > self._first_parts:
+            self._first.part_done()
+            return
+        averages = [torch.cat(x) for x in zip(*(means for means, _ in results), strict=True)]
+        self._first.done(averages, self._order[: len(self._first.centres)])
 
     def _parts(self, evaluate: Evaluate, variances: bool, dtype: torch.dtype) -> Iterator[_Part]:
         """Parts in the order of processing; centres are numbered from 0 in each."""
@@ -199,6 +247,14 @@ class _Part:
             for x, mean in zip(values, means, strict=True)
         )
         return means, [_averaged(x, index, weights, n_centres) for x in squares]
+
+
+def _sorted(neighbors: Tensor, first: Tensor | None) -> Tensor:
+    """Indices of the centres by number of neighbors, some centres before all others."""
+    if first is None:
+        return torch.argsort(neighbors, stable=True)
+    keys = neighbors + neighbors.new_tensor(2**32)
+    return torch.argsort(keys.index_copy(0, first, neighbors[first]), stable=True)
 
 
 def recomputed(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401

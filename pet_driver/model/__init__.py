@@ -3,7 +3,13 @@
 from .adaptive_cutoff import adaptive_cutoffs
 from .foreign import ForeignHyperparameters
 from .hyperparameters import Hyperparameters, flat_fields
-from .network_input import LayerMap, MessageExchange, NetworkInput
+from .network_input import (
+    BegunExchange,
+    EarlyExchange,
+    LayerMap,
+    MessageExchange,
+    NetworkInput,
+)
 from .output import Output
 from .pass_options import PassOptions
 from .pet import PET
@@ -11,6 +17,8 @@ from .zbl import zbl_energies
 
 __all__ = [
     "PET",
+    "BegunExchange",
+    "EarlyExchange",
     "ForeignHyperparameters",
     "Hyperparameters",
     "LayerMap",

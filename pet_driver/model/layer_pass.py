@@ -10,12 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..frames.average import FrameAverage, WholeAverage, in_parts
+from ..frames.average import FirstCentres, FrameAverage, WholeAverage, in_parts
 from ..frames.frame_set import FrameSet
 from .at_once import differentiated_at_once
 from .centre_state import CentreState
 from .frozen_layer import FrozenMessageLayer
 from .message_layer import MessageLayer
+from .network_input import BegunExchange, EarlyExchange
 from .output import LayerOutput
 from .pass_options import PassOptions
 from .readout import Readout, SampleFeatures
@@ -30,6 +31,26 @@ class Outgoing(NamedTuple):
 
     node: Tensor
     messages: Tensor
+
+
+class EarlyMessages(FirstCentres):
+    """Begins an exchange as soon as the messages of the centres that other processes need are done.
+
+    begun: the exchange, after the layer.
+    """
+
+    def __init__(self, exchange: EarlyExchange) -> None:
+        self.centres = exchange.first
+        self._exchange = exchange
+        self.begun: BegunExchange
+
+    def done(self, averages: list[Tensor], centres: Tensor) -> None:
+        """Begin the exchange; messages are the last of what is averaged."""
+        self.begun = self._exchange.begin(averages[-1], centres)
+
+    def part_done(self) -> None:
+        """Let messages go on."""
+        self.begun.advance()
 
 
 @dataclass(frozen=True)
@@ -47,11 +68,13 @@ class LayerPass:
     samples: MessageLayer | FrozenMessageLayer
 
     def __call__(
-        self, state: CentreState, frames: FrameSet | None
+        self, state: CentreState, frames: FrameSet | None, early: EarlyMessages | None = None
     ) -> tuple[LayerOutput, Outgoing | None]:
         """Evaluate the layer and average over the frames of each centre.
 
         :param frames: frames of the centres; None: plain evaluation
+        :param early: takes the messages of some centres, which are evaluated first; None: nothing
+            waits for them
         :return: what is read out, and what goes to the next layer, if anything does
         """
         layer, chunk = self.layer, self.options.chunk
@@ -69,7 +92,7 @@ class LayerPass:
         evaluate = functools.partial(self._evaluate, node_width, geometry.lengths.shape[1])
         average: FrameAverage | WholeAverage = WholeAverage(frames)
         if not self.options.whole:
-            average = FrameAverage(state.n_neighbors, frames, chunk)
+            average = FrameAverage(state.n_neighbors, frames, chunk, early)
         means, variances = average(evaluate, tables, node, self.options.variances)
         output = self._read(means, frames is None)
         if variances:

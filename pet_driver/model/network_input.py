@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,39 @@ from torch import Tensor
 
 # Maps (n_centres, n_neighbors, width) messages on edges i-j to those on the reversed edges j-i.
 MessageExchange = Callable[[Tensor], Tensor]
+
+
+class EarlyExchange(ABC):
+    """A `MessageExchange` that can begin when the messages of some of the centres are there.
+
+    first: (n_first,), indices of these centres.
+    """
+
+    first: Tensor
+
+    @abstractmethod
+    def __call__(self, messages: Tensor) -> Tensor:
+        """Begin and finish at once."""
+
+    @abstractmethod
+    def begin(self, messages: Tensor, centres: Tensor) -> BegunExchange:
+        """Send what other processes need; their centres' evaluation may go on meanwhile.
+
+        :param messages: (n_first, n_neighbors, width)
+        :param centres: (n_first,), index of the centre of each row: those of ``first`` in any order
+        """
+
+
+class BegunExchange(ABC):
+    """An exchange that has begun."""
+
+    @abstractmethod
+    def advance(self) -> None:
+        """Let messages that are under way go on."""
+
+    @abstractmethod
+    def finish(self, messages: Tensor) -> Tensor:
+        """Messages on the reversed edges, (n_centres, n_neighbors, width), from those of all."""
 
 
 @dataclass

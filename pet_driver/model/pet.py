@@ -17,9 +17,9 @@ from .foreign_layers import FinalCombinationReadout, SuddenBondReadout
 from .frozen_edges import FrozenCombination
 from .frozen_layer import FrozenMessageLayer
 from .hyperparameters import Hyperparameters
-from .layer_pass import LayerPass
+from .layer_pass import EarlyMessages, LayerPass
 from .message_layer import Combination, MessageLayer
-from .network_input import LayerMap, MessageExchange, NetworkInput
+from .network_input import EarlyExchange, LayerMap, MessageExchange, NetworkInput
 from .normalizations import NORMALIZATIONS
 from .output import LayerOutput, Output, total
 from .pass_options import PassOptions
@@ -83,19 +83,26 @@ class PET(nn.Module):
             draw some of them; None: plain PET
         :param exchange: maps (n_centres, n_neighbors, width) messages on edges i-j to those on the
             reversed edges j-i; or one map for each step from layer to layer, the results being
-            those of the centres that the last one keeps
+            those of the centres that the last one keeps. An `EarlyExchange` begins while other
+            centres are evaluated, if the weights are frozen
         :raises ValueError: if the model takes charge and spin and the inputs have none
         """
         state = self._initial_state(inputs)
         outputs: list[LayerOutput] = []
         for k in range(len(self.layers)):
             layer_frames = frames() if callable(frames) else frames
-            output, outgoing = self._layer_pass(k, options)(state, layer_frames)
+            layer_pass = self._layer_pass(k, options)
+            early = None
+            if isinstance(exchange, EarlyExchange) and layer_pass.sends and options.frozen:
+                early = EarlyMessages(exchange)
+            output, outgoing = layer_pass(state, layer_frames, early)
             outputs.append(output)
             if outgoing is None:
                 break
             state.node, messages = outgoing
-            if callable(exchange):
+            if early is not None:
+                incoming = early.begun.finish(messages)
+            elif callable(exchange):
                 incoming = exchange(messages)
             else:
                 incoming, keep = exchange[k].exchange(messages), exchange[k].keep

@@ -14,12 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import PetDriverError
-from .transport import PeerFailedError
+from .transport import PAUSE, PeerFailedError
 
 if TYPE_CHECKING:
     from mpi4py import MPI
-
-_PAUSE = 0.0005  # seconds between two probes for messages
 
 
 def agree(
@@ -42,7 +40,7 @@ def agree(
     request = comm.Iallreduce(mine, lowest, op=MPI.MIN)
     while error is not None and answer is not None and not request.Test():
         if not answer():
-            time.sleep(_PAUSE)
+            time.sleep(PAUSE)
     request.Wait()
     if lowest[0] == none:
         return

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import PetDriverError
-from ..graph import ReverseEdgeExchange, with_zero_row
+from ..graph import PaddedNeighbors, ReverseEdgeExchange, with_zero_row
+from ..model import MessageExchange
+from .early_exchange import EarlyHaloExchange
 from .edge_pairing import EdgePairing
 from .transport import Transport
 
@@ -65,6 +67,15 @@ class HaloExchange(ReverseEdgeExchange):
             counts=pairing.counts,
             transport=transport,
         )
+
+    def messages(self, padded: PaddedNeighbors) -> MessageExchange:
+        """Exchange of the messages of all centres; begins early where that leaves others to do."""
+        none = torch.zeros(padded.n_centres, dtype=torch.bool, device=self.send.device)
+        sent = self.send[self.send < len(self.reverse)]
+        first = torch.nonzero(none.index_fill(0, padded.centre[sent], True)).view(-1)
+        if len(first) in (0, padded.n_centres):
+            return super().messages(padded)
+        return EarlyHaloExchange(self, padded, first)
 
     def reversed_values(self, edges: Tensor) -> Tensor:
         """Values (n_edges, k) of the reversed edges. Collective."""

@@ -55,6 +55,7 @@ class RankGroup(Collective):
             yield
         except Exception as caught:  # of any kind: the other ranks must fail too
             error = caught
+            self.transport.settle()
         with self.watch.measure("exchange"):
             agree(self.comm, error, self.transport.answer_as_failed)
 
