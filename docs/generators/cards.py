@@ -44,7 +44,8 @@ def _card(name: str) -> list[str]:
     lines += ["## Use", "", "```python", "from pet_driver import load_model", ""]
     lines += [f'potential = load_model("{name}")', "```", ""]
     lines += [
-        f"The options file that made it is `pet_driver/models/{name}.yaml`; everything in the"
+        f"The options files that made it are `pet_driver/models/{name}.yaml` and, where there is "
+        f"one, `{name}_second_stage.yaml`; everything in the"
     ]
     lines += ["header of the file, with the indices of the split, is printed by", ""]
     return [*lines, "```bash", f"pet-driver info {name} --json", "```"]

@@ -9,6 +9,7 @@ import torch
 from ase.data import chemical_symbols
 
 from ..graph import Graph
+from ..model import Hyperparameters
 
 
 class ClosestSeen:
@@ -17,12 +18,13 @@ class ClosestSeen:
     On a CPU only: elsewhere the host would wait for the distances.
 
     :param known: shortest distance of pairs of elements, angstrom, as of `closest_pairs`
-    :param species: atomic numbers that the model knows, in its order
+    :param hyper: of the network; its species are those of the pairs
     """
 
-    def __init__(self, known: Mapping[str, float], species: tuple[int, ...]) -> None:
-        self._names = [chemical_symbols[z] for z in species]
-        self._shortest = torch.zeros(len(species), len(species), dtype=torch.float64)
+    def __init__(self, known: Mapping[str, float], hyper: Hyperparameters) -> None:
+        self._names = [chemical_symbols[z] for z in hyper.species]
+        self._radii = hyper.foreign.zbl_radii or (0.0,) * len(self._names)
+        self._shortest = torch.zeros(len(self._names), len(self._names), dtype=torch.float64)
         for pair, length in known.items():
             one, two = (self._names.index(name) for name in pair.split("-"))
             self._shortest[one, two] = self._shortest[two, one] = length
@@ -46,9 +48,10 @@ class ClosestSeen:
         pair = "-".join(self._names[k] for k in sorted((one, two)))
         seen = float(self._shortest[one, two])
         self._shortest[one, two] = self._shortest[two, one] = 0.0
+        repelled = length < self._radii[one] + self._radii[two]
+        more = "" if repelled else ", or add a repulsion of nuclei"
         warnings.warn(
             f"atoms {pair} are {length:.2f} angstrom apart, closer than any in the training data "
-            f"({seen:.2f}): forces there are extrapolated; check the structure, or add a "
-            "repulsion of nuclei",
+            f"({seen:.2f}): forces there are extrapolated; check the structure{more}",
             stacklevel=2,
         )

@@ -109,7 +109,7 @@ class Potential(DescribedModel):
         self.resident = ResidentEvaluation.chosen(
             options, recipe, self._graphs, self.chunking.allowed
         )
-        self._closest = ClosestSeen(self.card.get("closest_pairs_angstrom", {}), self.species)
+        self._closest = ClosestSeen(self.card.get("closest_pairs_angstrom", {}), self.hyper)
         if isinstance(model, Checkpoint):
             warn_about_scope(self.name, self.hyper, self.scope)
 

@@ -10,6 +10,7 @@ from ase import Atoms
 from helpers import MODERN
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import random_checkpoint
+from pet_driver.model import ForeignHyperparameters
 
 
 @pytest.fixture
@@ -45,6 +46,16 @@ def test_each_pair_of_elements_is_told_once(potential):
         "atoms O-O are 2.20 angstrom apart,",
     ]
     assert told(potential, [water(0.7), image]) == []
+
+
+def test_a_model_that_repels_needs_no_further_repulsion(potential):
+    (advice,) = told(potential, water(0.85))
+    assert advice.endswith("check the structure, or add a repulsion of nuclei")
+    foreign = ForeignHyperparameters(zbl_radii=(0.3, 0.7, 0.6))
+    checkpoint = random_checkpoint(dataclasses.replace(MODERN, foreign=foreign))
+    repelling = dataclasses.replace(checkpoint, card=potential.card)
+    (advice,) = told(Potential(repelling, dtype="float64"), water(0.85))
+    assert advice.endswith("forces there are extrapolated; check the structure")
 
 
 def test_a_model_without_the_distances_says_nothing():
