@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +28,7 @@ from converted import water
 from metatrain_run import MetatrainRun, shape_of, threads, write_split
 from results_file import RESULTS, write_results
 from step_times import elsewhere, step_times
+from timed_training import train_for
 
 from pet_driver.engines.ase import PETCalculator
 from pet_driver.training import read_options
@@ -92,21 +91,13 @@ def ours(chosen: argparse.Namespace, scope: str, frames: int) -> Row:
     """Train with pet-driver, in scope none or layer."""
     content = yaml.safe_load(OPTIONS.read_text())
     content["name"] = scope
-    content["data"] = {"file": "training.xyz", "validation": "validation.xyz", "test": "test.xyz"}
     content["model"]["scope"] = scope
-    fit = content["fit"]
-    fit.update(schedule="time", max_time=60.0 * chosen.minutes, steps=10**7)
-    fit["validate_every"] = max(frames // fit["batch_size"], 1)
     if scope == "none":
         content["model"].pop("frames", None)
-        fit["symmetrization_weight"] = 0.0
-    path = chosen.output / f"{scope}.yaml"
-    path.write_text(yaml.safe_dump(content))
+        content["fit"]["symmetrization_weight"] = 0.0
     folder = chosen.output / scope
-    command = [sys.executable, "-m", "pet_driver.cli.main", "train", str(path), "--restart"]
-    command += ["-o", str(folder), "--processes", str(chosen.threads)]
-    subprocess.run(command, check=True, env=threads(chosen.threads))
-    calculator = PETCalculator(folder / f"{scope}.safetensors", dtype="float32")
+    model = train_for(chosen.minutes, content, folder, chosen.threads, frames)
+    calculator = PETCalculator(model, dtype="float32")
     last = read_log(folder / "log.csv")[-1]
     return {
         "force RMSE, meV/angstrom": last["force_rmse_meV_per_angstrom"],

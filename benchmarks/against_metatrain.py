@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
-from metatrain_run import MetatrainRun, shape_of, threads, write_split
+from metatrain_run import MetatrainRun, shape_of, write_split
 from results_file import write_results
+from timed_training import train_for
 
 from pet_driver.training import read_options
 from pet_driver.training.log import read_log
@@ -44,25 +43,12 @@ def main() -> None:
     settings = read_options(chosen.options)
     split = write_split(chosen.data, settings.data, chosen.output)
     if chosen.only != "theirs":
-        train_ours(chosen, split["training"])
+        content = yaml.safe_load(chosen.options.read_text())
+        folder = chosen.output / "ours"
+        train_for(chosen.minutes, content, folder, chosen.threads, split["training"])
     if chosen.only != "ours":
         train_theirs(chosen, settings.model)
     report(chosen, split)
-
-
-def train_ours(chosen: argparse.Namespace, frames: int) -> None:
-    """Run `pet-driver train` for the given time, validating once per epoch as metatrain does."""
-    content = yaml.safe_load(chosen.options.read_text())
-    content["data"] = {"file": "training.xyz", "validation": "validation.xyz", "test": "test.xyz"}
-    fit = content["fit"]
-    fit.update(schedule="time", max_time=60.0 * chosen.minutes, steps=10**7)
-    fit["validate_every"] = max(frames // fit["batch_size"], 1)
-    path = chosen.output / "ours.yaml"
-    path.write_text(yaml.safe_dump(content))
-    command = [sys.executable, "-m", "pet_driver.cli.main", "train", str(path), "--restart"]
-    command += ["-o", str(chosen.output / "ours"), "--processes", str(chosen.threads)]
-    (chosen.output / "ours" / "log.csv").unlink(missing_ok=True)
-    subprocess.run(command, check=True, env=threads(chosen.threads))
 
 
 def train_theirs(chosen: argparse.Namespace, model: dict) -> None:

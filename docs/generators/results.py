@@ -72,7 +72,7 @@ _ABOUT = {
     "structure": ("Structure of the code", "python benchmarks/structure.py"),
     "domains": ("Many ranks", "python benchmarks/domains.py"),
     "four_ways": ("Four ways to the same water", "python benchmarks/four_ways.py"),
-    "ipi": ("i-PI: transports and beads", "python benchmarks/ipi.py"),
+    "ipi": ("i-PI: transports and beads", "python benchmarks/ipi_transports.py"),
     "ipi_dynamics": (
         "i-PI: multiple time stepping and path integrals",
         "python benchmarks/ipi_dynamics.py",

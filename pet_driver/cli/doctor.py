@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PetDriverError
+from .model_options import check_folder_of
 
 if TYPE_CHECKING:
     from ..diagnosis import Finding
@@ -36,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ..diagnosis import describe_machine, describe_software, describe_speed
 
+    if arguments.json:
+        check_folder_of(arguments.json)
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     found = {"software": describe_software(), "machine": describe_machine()}
     _print("software", found["software"])

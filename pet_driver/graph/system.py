@@ -100,10 +100,15 @@ def species_indices(numbers: NDArray[np.int64], known: tuple[int, ...]) -> NDArr
         )
     indices: NDArray[np.int64] = table[numbers]
     if (indices < 0).any():
-        missing = sorted({chemical_symbols[z] for z in numbers[indices < 0]})
-        names = " ".join(chemical_symbols[z] for z in known)
+        missing = sorted({_name(z) for z in numbers[indices < 0].tolist()})
+        names = " ".join(_name(z) for z in known)
         raise PetDriverError(
             f"the structure contains {' '.join(missing)}, but the model knows only {names}; "
             "use a model trained with that element"
         )
     return indices
+
+
+def _name(number: int) -> str:
+    """Chemical symbol, or words for a number that no element has."""
+    return chemical_symbols[number] if number < len(chemical_symbols) else f"element {number}"

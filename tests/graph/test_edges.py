@@ -67,6 +67,8 @@ def test_no_atoms():
 def test_unknown_element():
     with pytest.raises(PetDriverError, match="contains Au, but the model knows only H O"):
         species_indices(np.array([1, 79]), (1, 8))
+    with pytest.raises(PetDriverError, match="contains element 119, but the model knows only H O"):
+        species_indices(np.array([1, 119]), (1, 8))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.5, "plus", [0, 1], None])

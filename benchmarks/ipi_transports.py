@@ -3,7 +3,7 @@
 Time per step by transport, with our client and with i-PI's own Python driver that loads the same
 model, beside the model alone.
 
-python benchmarks/ipi.py [--molecules 8 64 343] [--beads 1 16] [--steps 10]
+python benchmarks/ipi_transports.py [--molecules 8 64 343] [--beads 1 16] [--steps 10]
 
 Float32, model `water`. Runs that are compared follow each other; the figures are of one run each.
 Prints a table and writes results/ipi.json.
