@@ -47,6 +47,11 @@ _ABOUT = {
         "python benchmarks/symmetrization.py pet_driver/models/silicon.yaml --part validation "
         "--models silicon silicon_before.safetensors",
     ),
+    "symmetrization_water_shipped": (
+        "What frames do to forces: the shipped water and the one before",
+        "python benchmarks/symmetrization.py pet_driver/models/water.yaml --part validation "
+        "--most 30 --models water water_before.safetensors",
+    ),
     "symmetrize_water_plain": (
         "Exact symmetry without labels: water_plain",
         "python benchmarks/symmetrize.py water_plain STRUCTURES --name water_plain",

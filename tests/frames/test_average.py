@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pet_driver.frames import FrameAverage, FrameSet, in_parts
-from pet_driver.frames.average import WholeAverage, _part_sizes
+from pet_driver.frames.average import FirstCentres, WholeAverage, _part_sizes
 
 N_NEIGHBORS = torch.tensor([3, 0, 5, 2])
 COUNTS = torch.tensor([2, 1, 4, 3])
@@ -85,6 +85,45 @@ def test_chunks_keep_gradients(tables, frame_set):
         gradients.append(torch.autograd.grad(sum(x.sin().sum() for x in means), leaves))
     for x, y in zip(*gradients, strict=True):
         torch.testing.assert_close(x, y, rtol=0, atol=1e-13)
+
+
+class Early(FirstCentres):
+    """Keeps what it is told."""
+
+    def __init__(self, centres):
+        self.centres = torch.tensor(centres)
+        self.told = []
+
+    def done(self, averages, centres):
+        self.told.append((averages, centres))
+
+    def part_done(self):
+        self.told.append(None)
+
+
+@pytest.mark.parametrize("chunk", [None, 3, 1])
+def test_some_centres_come_first(tables, frame_set, chunk):
+    """Their averages are handed over before any other centre is evaluated; nothing else changes."""
+    edges, node = tables
+    evaluated = []
+
+    def watched(frames, edge_tables, node_table):
+        evaluated.append(len(early.told))
+        return evaluate(frames, edge_tables, node_table)
+
+    early = Early([3, 2])
+    average = FrameAverage(N_NEIGHBORS, frame_set, chunk, early)
+    means, _ = average(watched, [edges], node)
+    for x, y in zip(means, expected(tables, frame_set)[0], strict=True):
+        torch.testing.assert_close(x, y, rtol=0, atol=1e-13)
+    (averages, centres), *later = early.told
+    assert sorted(centres.tolist()) == [2, 3]
+    for x, y in zip(averages, means, strict=True):
+        torch.testing.assert_close(x, y[centres], rtol=0, atol=0)
+    # Samples were evaluated before and after, and each later part was told of.
+    assert evaluated[0] == 0
+    assert evaluated[-1] >= 1
+    assert later == [None] * sum(told > 0 for told in evaluated)
 
 
 def test_recomputing_leaves_random_numbers_alone(tables, frame_set, monkeypatch):
