@@ -71,7 +71,7 @@ class FrameAverage:
         :param first: centres that make parts of their own, which come first
         """
         self._first = first
-        self._order = _sorted(neighbors, None if first is None else first.centres)
+        counts, self._order = _sorted(neighbors, None if first is None else first.centres)
         self._position = torch.argsort(self._order)
         self._samples, per_centre = _Samples.in_order(frames, self._position, self._order)
         largest = _PART[neighbors.device.type]
@@ -87,8 +87,7 @@ class FrameAverage:
             self._first_parts = len(n_centres)
             self._n_centres = n_centres + self._n_centres
             self._n_samples = n_samples + self._n_samples
-        counts = neighbors.index_select(0, self._order).cpu()
-        last = (int(c[-1]) if len(c) else 0 for c in torch.split(counts, self._n_centres))
+        last = (int(c[-1]) if len(c) else 0 for c in torch.split(counts.cpu(), self._n_centres))
         self._widths = [max(n, 1) for n in last]
 
     def __call__(
@@ -249,12 +248,16 @@ class _Part:
         return means, [_averaged(x, index, weights, n_centres) for x in squares]
 
 
-def _sorted(neighbors: Tensor, first: Tensor | None) -> Tensor:
-    """Indices of the centres by number of neighbors, some centres before all others."""
+def _sorted(neighbors: Tensor, first: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Numbers of neighbors in ascending order, and their centres; some centres before all others.
+
+    :param first: (n_first,), indices of these centres; None: no centre
+    """
     if first is None:
-        return torch.argsort(neighbors, stable=True)
-    keys = neighbors + neighbors.new_tensor(2**32)
-    return torch.argsort(keys.index_copy(0, first, neighbors[first]), stable=True)
+        return torch.sort(neighbors, stable=True)
+    later = (neighbors + 2**32).index_copy(0, first, neighbors.index_select(0, first))
+    order = torch.argsort(later, stable=True)
+    return neighbors.index_select(0, order), order
 
 
 def recomputed(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401

@@ -69,7 +69,13 @@ class HaloExchange(ReverseEdgeExchange):
         )
 
     def messages(self, padded: PaddedNeighbors) -> MessageExchange:
-        """Exchange of the messages of all centres; begins early where that leaves others to do."""
+        """Exchange of the messages of all centres.
+
+        On a CPU it begins early, if that leaves other centres to evaluate meanwhile. On a GPU the
+        host would have to wait to know which.
+        """
+        if self.send.device.type != "cpu":
+            return super().messages(padded)
         none = torch.zeros(padded.n_centres, dtype=torch.bool, device=self.send.device)
         sent = self.send[self.send < len(self.reverse)]
         first = torch.nonzero(none.index_fill(0, padded.centre[sent], True)).view(-1)
