@@ -5,7 +5,7 @@ python benchmarks/silicon.py [--steps 20000] [--model MODEL]
 Uses the model `silicon`. Elastic constants are finite differences of the stress with respect to the
 strain; atoms are relaxed in the strained cell. `--steps` is the number of steps of
 lammps_examples/silicon_npt, 1 fs each, on two ranks (0: none). Prints the results and writes them
-to results/silicon.json.
+to results/silicon.json, those at constant pressure to results/silicon_npt.json.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ def main() -> None:
         "lattice constant, angstrom": round(crystal.cell[0, 0], 4),
         "elastic constants, GPa": {k: round(x, 1) for k, x in elastic_constants(crystal).items()},
     }
+    written = {"silicon": results}
     if options.steps:
-        results["constant pressure"] = constant_pressure(options.output, options.steps)
-    print(json.dumps(results, indent=1, ensure_ascii=False))
-    print(f"wrote {write_results('silicon', results)}")
+        written["silicon_npt"] = constant_pressure(options.output, options.steps)
+    for name, content in written.items():
+        print(json.dumps(content, indent=1, ensure_ascii=False))
+        print(f"wrote {write_results(name, content)}")
 
 
 def relaxed(calculator: PETCalculator) -> Atoms:

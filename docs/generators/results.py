@@ -26,6 +26,7 @@ _ABOUT = {
     "gpu_counts": ("Kernels, waits and uploads of a step", "python benchmarks/gpu/counts.py after"),
     "tf32": ("TF32", "python benchmarks/tf32.py"),
     "silicon": ("Silicon: lattice and elastic constants", "python benchmarks/silicon.py"),
+    "silicon_npt": ("Silicon at constant pressure", "python benchmarks/silicon.py"),
     "conservation_silicon": (
         "Energy conservation: silicon",
         "python benchmarks/conservation.py silicon",
