@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..graph import PaddedNeighbors, with_zero_row
-from ..model import BegunExchange, EarlyExchange
+from ..model import BegunExchange, EarlyExchange, MessageExchange
 from .transport import UnderWay
 
 if TYPE_CHECKING:
@@ -26,15 +26,18 @@ class EarlyHaloExchange(EarlyExchange):
 
     :param padded: table of the edges
     :param first: (n_first,), indices of the centres whose messages other ranks need
+    :param at_once: the same exchange, begun and finished at once
     """
 
-    def __init__(self, halo: HaloExchange, padded: PaddedNeighbors, first: Tensor) -> None:
+    def __init__(
+        self, halo: HaloExchange, padded: PaddedNeighbors, first: Tensor, at_once: MessageExchange
+    ) -> None:
         self.first = first
-        self._halo, self._padded = halo, padded
+        self._halo, self._padded, self._at_once = halo, padded, at_once
 
     def __call__(self, messages: Tensor) -> Tensor:
         """Begin and finish at once."""
-        return self._padded.pad(self._halo.exchanged(self._padded.flatten(messages)))
+        return self._at_once(messages)
 
     def begin(self, messages: Tensor, centres: Tensor) -> BegunHaloExchange:
         """Send the messages of edges to ghosts, see `EarlyExchange.begin`."""
@@ -87,41 +90,33 @@ class _Crossing:
     def __init__(self, halo: HaloExchange, send: Tensor, receive: Tensor) -> None:
         self.halo, self.send, self.receive = halo, send, receive
 
-    def begin(self, rows: Tensor) -> None:
-        """Send rows, (n_remote, k)."""
-        halo = self.halo
-        self.under_way = halo.transport.begin_exchange(rows, halo.counts, halo.counts)
-
-    def received(self) -> Tensor:
-        """The rows of other ranks, (n_kept, k)."""
-        return self.halo.transport.finish(self.under_way).index_select(0, self.halo.kept)
-
 
 class _Begun(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, crossing: _Crossing) -> Tensor:  # noqa: ANN401
         ctx.crossing, ctx.shape = crossing, rows.shape
-        crossing.begin(with_zero_row(rows).index_select(0, crossing.send))
+        outgoing = with_zero_row(rows).index_select(0, crossing.send)
+        crossing.under_way = crossing.halo.begin(outgoing)
         return rows.new_empty(0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, _: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        received = ctx.crossing.received()
-        return received.new_zeros(ctx.shape).index_copy_(0, ctx.crossing.receive, received), None
+        crossing = ctx.crossing
+        received = crossing.halo.received(crossing.under_way)
+        return received.new_zeros(ctx.shape).index_copy_(0, crossing.receive, received), None
 
 
 class _Finished(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, edges: Tensor, _: Tensor, crossing: _Crossing) -> Tensor:  # noqa: ANN401
         ctx.crossing = crossing
-        here = with_zero_row(edges).index_select(0, crossing.halo.reverse)
-        return here.index_copy_(0, crossing.halo.receive, crossing.received())
+        return crossing.halo.completed(with_zero_row(edges), crossing.under_way)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # noqa: ANN401
         padded = with_zero_row(gradient)
         halo = ctx.crossing.halo
-        ctx.crossing.begin(padded.index_select(0, halo.send))
+        ctx.crossing.under_way = halo.begin(padded.index_select(0, halo.send))
         return padded.index_select(0, halo.reverse), gradient.new_empty(0), None

@@ -14,7 +14,7 @@ from ..graph import PaddedNeighbors, ReverseEdgeExchange, with_zero_row
 from ..model import MessageExchange
 from .early_exchange import EarlyHaloExchange
 from .edge_pairing import EdgePairing
-from .transport import Transport
+from .transport import Transport, UnderWay
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,36 @@ class HaloExchange(ReverseEdgeExchange):
         On a CPU it begins early, if that leaves other centres to evaluate meanwhile. On a GPU the
         host would have to wait to know which.
         """
+        at_once = super().messages(padded)
         if self.send.device.type != "cpu":
-            return super().messages(padded)
+            return at_once
         none = torch.zeros(padded.n_centres, dtype=torch.bool, device=self.send.device)
         sent = self.send[self.send < len(self.reverse)]
         first = torch.nonzero(none.index_fill(0, padded.centre[sent], True)).view(-1)
         if len(first) in (0, padded.n_centres):
-            return super().messages(padded)
-        return EarlyHaloExchange(self, padded, first)
+            return at_once
+        return EarlyHaloExchange(self, padded, first, at_once)
+
+    def begin(self, rows: Tensor) -> UnderWay:
+        """Begin to send rows, (n_remote, k), sorted by rank."""
+        return self.transport.begin_exchange(rows, self.counts, self.counts)
+
+    def completed(self, padded: Tensor, under_way: UnderWay) -> Tensor:
+        """Values of the reversed edges, here and from other ranks, (n_edges, k).
+
+        :param padded: (n_edges + 1, k), values of the edges here and a zero
+        """
+        here = padded.index_select(0, self.reverse)
+        return here.index_copy_(0, self.receive, self.received(under_way))
+
+    def received(self, under_way: UnderWay) -> Tensor:
+        """Values that other ranks have sent, (n_kept, k)."""
+        return self.transport.finish(under_way).index_select(0, self.kept)
 
     def reversed_values(self, edges: Tensor) -> Tensor:
         """Values (n_edges, k) of the reversed edges. Collective."""
         padded = with_zero_row(edges.detach())
-        here = padded.index_select(0, self.reverse)
-        outgoing = padded.index_select(0, self.send)
-        received = self.transport.exchange(outgoing, self.counts, self.counts)
-        return here.index_copy_(0, self.receive, received.index_select(0, self.kept))
+        return self.completed(padded, self.begin(padded.index_select(0, self.send)))
 
     def local_reverse(self) -> Tensor:
         """Index of the reversed edge of each edge, (n_edges,).

@@ -1,38 +1,18 @@
 """Messages travel while centres far from other ranks are evaluated, in both passes."""
 
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.io.lammpsdata import read_lammps_data
 from lammps_runs import DATA, dumped, script, succeeded
 
-from helpers import MODERN, PAPER, environment, program
+from helpers import MODERN, PAPER
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import load_checkpoint, random_checkpoint, save_checkpoint
 
-FOLDER = Path(__file__).parent
 # 37 angstrom long: two ranks have 11 angstrom each in which no atom sees the other rank.
 BOX = f"read_data {DATA}\nreplicate 1 1 3"
-
-
-@pytest.fixture
-def run_with(tmp_path):
-    """`run_with(program of this folder, text, ranks, *words)`: instead of pet-lmp."""
-    pytest.importorskip("mpi4py", exc_type=ImportError)
-
-    def run(name, text, ranks, *words):
-        (tmp_path / "in.lmp").write_text(text)
-        command = [program("mpiexec"), "-n", str(ranks), sys.executable, str(FOLDER / name)]
-        command += [*map(str, words), "-in", "in.lmp", "-log", "none"]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=180
-        )
-
-    return run
 
 
 @pytest.mark.parametrize(

@@ -1,34 +1,18 @@
 """A rank that fails ends the run on all ranks, with its message, and no rank waits for ever."""
 
+import functools
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 from lammps_runs import script, succeeded
 
-from helpers import environment, program
-
-FAILING = Path(__file__).parent / "failing_rank.py"
-
 
 @pytest.fixture
-def run_failing(tmp_path):
+def run_failing(run_with):
     """`run_failing(text, ranks, how, rank, call)`, see failing_rank.py."""
-    pytest.importorskip("mpi4py", exc_type=ImportError)
-
-    def run(text, ranks, *failure):
-        (tmp_path / "in.lmp").write_text(text)
-        command = [program("mpiexec"), "-n", str(ranks), sys.executable, str(FAILING)]
-        command += [*map(str, failure), "-in", "in.lmp", "-log", "none"]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120
-        )
-
-    return run
+    return functools.partial(run_with, "failing_rank.py")
 
 
 # A step of two layers calls each layer in two parts or more: these calls are in the first layer,
