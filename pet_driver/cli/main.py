@@ -92,7 +92,7 @@ def _run(words: list[str]) -> int:
 
 
 def _reader_left() -> bool:
-    """Whether nobody reads the output any more, as after `head`; the rest of it is dropped."""
+    """Whether the reader of the output has closed it, as `head` does; the rest is dropped."""
     try:
         print(flush=True)
     except BrokenPipeError:
