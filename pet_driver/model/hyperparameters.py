@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,11 +100,15 @@ class Hyperparameters:
     def _check_foreign(self) -> None:
         if self.foreign.final_combination and self.block == "paper":
             raise ValueError("final_combination is for the modern block; set it to false")
-        radii = len(self.foreign.zbl_radii)
-        if radii not in (0, len(self.species)):
+        radii = self.foreign.zbl_radii
+        if len(radii) not in (0, len(self.species)):
             raise ValueError(
-                f"zbl_radii has {radii} numbers for {len(self.species)} species; give one for each"
+                f"zbl_radii has {len(radii)} numbers for {len(self.species)} species; give one for "
+                "each"
             )
+        for radius in radii:
+            if not 0.0 < radius < math.inf:
+                raise ValueError(f"zbl_radii contains {radius}; give positive numbers, in angstrom")
 
     @property
     def modern(self) -> bool:

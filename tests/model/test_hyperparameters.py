@@ -25,6 +25,8 @@ from pet_driver.model import Hyperparameters, flat_fields
         ({"adaptive_neighbors": 0.0}, "adaptive_neighbors is 0.0; it must be positive"),
         ({"combination_normalization": "batch"}, "combination_normalization is 'batch'"),
         ({"zbl_radii": [0.3, 0.4]}, "zbl_radii has 2 numbers for 1 species"),
+        ({"zbl_radii": [-1.0]}, "zbl_radii contains -1.0; give positive numbers, in angstrom"),
+        ({"zbl_radii": [0.0]}, "zbl_radii contains 0.0; give positive numbers, in angstrom"),
         ({"block": "paper", "final_combination": True}, "final_combination is for the modern"),
     ],
 )
