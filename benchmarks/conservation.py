@@ -90,7 +90,8 @@ def main() -> None:
         name = f"{stem}, frames {frames}" if frames else stem
         values = nve(potential, start.copy(), case.time_step, steps, name)
         print(f"| {name} |", " | ".join(f"{x:.3g}" for x in values.values()), "|", flush=True)
-        found[name] = {"picoseconds": chosen.picoseconds, **values}
+        times = {"picoseconds": chosen.picoseconds, "settled, picoseconds": chosen.settle}
+        found[name] = times | values
         write_results(file, {"atoms": len(start), "runs": found})
 
 

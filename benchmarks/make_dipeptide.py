@@ -1,6 +1,6 @@
 """Make the starting structure of OpenMM's example: alanine dipeptide in a box of TIP3P water.
 
-Needs OpenMM (`make engines`: .venv-engines/bin/python). Heavy atoms are placed with ideal bond
+Needs OpenMM (the extra `openmm`). Heavy atoms are placed with ideal bond
 lengths and angles (Engh and Huber, Acta Cryst. A47, 392 (1991)) at phi = -75 and psi = 145 degrees;
 OpenMM adds hydrogens and water, and minimizes with Amber ff14SB. Writes
 docs/examples/openmm_dipeptide/start.pdb.

@@ -46,7 +46,8 @@ def card_rows() -> list[dict[str, object]]:
     by_name = {row["name"]: row for row in steps["timing"]["rows"]}
     card = next(row["card"] for row in steps["environment"]["rows"] if row["name"] == "card")
     times = {n: by_name[f"water, layer, float32, {n}"]["ms"] for n in GPU_ATOMS}
-    return [{"device": card, "threads": 1, "gigaflops": None, "milliseconds": times}]
+    known = {"date": steps["timing"]["date"], "gigaflops": None, "milliseconds": times}
+    return [{"device": card, "threads": 1, **known}]
 
 
 if __name__ == "__main__":

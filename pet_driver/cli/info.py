@@ -118,7 +118,7 @@ def _origin(card: dict[str, Any]) -> dict[str, str]:
     if data:
         counts = {part: _count(indices) for part, indices in data["indices"].items()}
         sizes = ", ".join(f"{count} {part}" for part, count in counts.items())
-        lines["data"] = f"{data['file']}: {sizes} frames (--json lists them)"
+        lines["data"] = f"{data['file']}: {sizes} structures (--json lists them)"
     return lines
 
 

@@ -52,7 +52,7 @@ def describe_speed(device: str) -> list[Finding]:
     title = f"{speed.threads} threads" if speed.device == "cpu" else speed.device
     found = [Finding("matrix products", f"{speed.gigaflops:.0f} GFLOP/s, {title}")]
     for n_atoms, milliseconds in speed.milliseconds.items():
-        found.append(_compared(speed, n_atoms, milliseconds))
+        found.append(compared(speed, n_atoms, milliseconds))
     return found
 
 
@@ -88,34 +88,45 @@ def water_box(per_side: int) -> Atoms:
 
 
 def expected_milliseconds(speed: Speed, n_atoms: int) -> float | None:
-    """Recorded time of a box, scaled by the rate of matrix products; None without a record.
+    """Recorded time of a box on a device of this kind; None without a record.
 
-    On a GPU the time is not scaled, and any card is compared with the recorded one.
+    On a CPU the time is scaled by the rate of matrix products; a GPU is compared with the same card
+    only.
     """
+    row = _record_for(speed, n_atoms)
+    if row is None or row["device"] != speed.device:
+        return None
+    scale = row["gigaflops"] / speed.gigaflops if speed.device == "cpu" else 1.0
+    return float(row["milliseconds"][str(n_atoms)] * scale)
+
+
+def _record_for(speed: Speed, n_atoms: int) -> dict[str, Any] | None:
+    """Record of a box on a CPU with at most as many threads, or on a GPU, perhaps another card."""
     for row in _recorded():
-        if (row["device"] == "cpu") != (speed.device == "cpu"):
-            continue
-        recorded = row["milliseconds"].get(str(n_atoms))
-        if recorded is not None and (speed.device != "cpu" or row["threads"] <= speed.threads):
-            scale = row["gigaflops"] / speed.gigaflops if speed.device == "cpu" else 1.0
-            return float(recorded * scale)
+        same_kind = (row["device"] == "cpu") == (speed.device == "cpu")
+        if same_kind and row["threads"] <= speed.threads and str(n_atoms) in row["milliseconds"]:
+            return row
     return None
 
 
-def _compared(speed: Speed, n_atoms: int, milliseconds: float) -> Finding:
-    """Measured time of a box beside the expected one."""
+def compared(speed: Speed, n_atoms: int, milliseconds: float) -> Finding:
+    """Measured time of a box beside the expected one, or beside that of another card."""
     value = f"{milliseconds:.1f} ms, {1e3 * milliseconds / n_atoms:.0f} us per atom"
     expected = expected_milliseconds(speed, n_atoms)
     name = f"{n_atoms} atoms of water"
     if expected is None:
+        row = _record_for(speed, n_atoms)
+        if row is not None:
+            value += f" ({row['device']}: {row['milliseconds'][str(n_atoms)]:.1f} ms)"
         return Finding(name, value)
     value += f" (expected: {expected:.1f} ms)"
     if milliseconds < _SLOWER * expected:
         return Finding(name, value)
+    allowed = "the matrix products of this machine would allow"
     problem = (
-        f"a step of {n_atoms} atoms takes {milliseconds / expected:.1f} times as long as the "
-        f"{'matrix products of this machine' if speed.device == 'cpu' else 'recorded GPU'} would "
-        "allow; look for other programs, for threads, and for a CPU that is throttled"
+        f"a step of {n_atoms} atoms takes {milliseconds / expected:.1f} times as long as "
+        f"{allowed if speed.device == 'cpu' else 'was recorded on another such GPU'}; "
+        "look for other programs, for threads, and for a CPU that is throttled"
     )
     return Finding(name, value, problem, True)
 

@@ -9,7 +9,13 @@ import torch
 from pet_driver.cli.main import main
 from pet_driver.diagnosis import describe_machine
 from pet_driver.diagnosis.probe import try_python
-from pet_driver.diagnosis.speed import Speed, expected_milliseconds, measure_speed, water_box
+from pet_driver.diagnosis.speed import (
+    Speed,
+    compared,
+    expected_milliseconds,
+    measure_speed,
+    water_box,
+)
 
 
 def test_all_that_is_installed_here_works(tmp_path, capsys):
@@ -73,6 +79,15 @@ def test_expected_times_scale_with_the_rate_of_matrix_products():
     assert expected_milliseconds(slow, 192) == pytest.approx(2 * expected_milliseconds(fast, 192))
     assert expected_milliseconds(fast, 193) is None
     assert expected_milliseconds(Speed("NVIDIA H200", 1, 1e4, {}), 5184) > 10
+
+
+def test_another_card_is_shown_beside_the_recorded_one_and_is_no_problem():
+    found = compared(Speed("another card", 1, 1e4, {}), 5184, 1e4)
+    assert "NVIDIA H200: " in found.value
+    assert not found.problem
+    same = compared(Speed("NVIDIA H200", 1, 1e4, {}), 5184, 1e4)
+    assert same.only_slow
+    assert "recorded on another such GPU" in same.problem
 
 
 @pytest.mark.slow

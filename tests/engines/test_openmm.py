@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("openmm", reason="OpenMM is not installed; `make engines` tests with it")
-pytest.importorskip("openmmml", reason="OpenMM-ML is not installed; `make engines` tests with it")
+pytest.importorskip("openmm", reason="OpenMM is not installed")
+pytest.importorskip("openmmml", reason="OpenMM-ML is not installed")
 
 import openmm
 from ase.units import kJ, mol
