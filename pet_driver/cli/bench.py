@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +46,15 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.json:
         check_folder_of(arguments.json)
-    if arguments.seconds <= 0:
+    if not 0.0 < arguments.seconds < math.inf:
         raise PetDriverError(f"--seconds is {arguments.seconds}; give a positive number")
-    atoms = read_structures(arguments.structure)[0].repeat(_cells(arguments.repeat))
+    atoms, cells = read_structures(arguments.structure)[0], _cells(arguments.repeat)
+    if any(n > 1 and not vector.any() for n, vector in zip(cells, atoms.cell, strict=True)):
+        raise PetDriverError(
+            f"--repeat is {arguments.repeat}, but {arguments.structure} has no lattice vector in "
+            "one of these directions; give 1 there"
+        )
+    atoms = atoms.repeat(cells)
     potential = load(arguments)
     print(f"{potential.name}, {potential.dtype} on {potential.device}, {len(atoms)} atoms")
     print(f"{'scope':12s}{'frames/atom':>12s}{'ms/step':>12s}{'us/atom':>12s}{'peak GB':>12s}")
@@ -88,7 +95,7 @@ def _cells(text: str) -> tuple[int, int, int]:
     :raises PetDriverError: if these are not three positive numbers
     """
     parts: list[Any] = text.split("x")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
+    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise PetDriverError(f"--repeat is {text!r}; give three numbers, as in 2x2x1")
     first, second, third = (int(part) for part in parts)
     return first, second, third

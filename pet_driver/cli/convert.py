@@ -60,7 +60,9 @@ def run(options: argparse.Namespace) -> None:
     from ..files.conversion import convert
     from ..frames import NAMED_CONSTANTS
 
-    output = options.output or Path(f"{options.source.stem}.safetensors")
+    source = options.source
+    name = source.resolve().name if source.is_dir() else source.stem
+    output = options.output or Path(f"{name}.safetensors")
     check_model_output(output)
     if options.frames and options.structure:
         raise PetDriverError("--structure is for the choice of frames; give it or --frames")

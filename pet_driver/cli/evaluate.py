@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,8 +65,9 @@ def run(arguments: argparse.Namespace) -> None:
     """
     _check(arguments)
     potential = load(arguments)
-    labelled = [] if arguments.report is None else _labelled(arguments, potential)
     structures = read_structures(arguments.structures)
+    _check_structures(arguments.structures, structures, potential)
+    labelled = [] if arguments.report is None else _labelled(arguments, potential)
     predictions = _predictions(potential, structures, arguments.batch)
     if arguments.report is not None:
         from ..training.report import compared, write_report
@@ -86,8 +88,21 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.output is None:
         return
     check_folder_of(arguments.output)
-    if arguments.output.is_dir():
-        raise PetDriverError(f"the output {arguments.output} is a folder; give the name of a file")
+
+
+def _check_structures(path: Path, structures: list[Atoms], potential: Potential) -> None:
+    """Check all structures before any is evaluated.
+
+    :raises PetDriverError: if one cannot be evaluated, with its position in the file
+    """
+    from ..graph import System, check_structure, species_indices
+
+    for index, atoms in enumerate(structures):
+        try:
+            check_structure(System.from_atoms(atoms))
+            species_indices(atoms.numbers, potential.species)
+        except PetDriverError as error:
+            raise PetDriverError(f"structure {index} of {path} (from 0): {error}") from error
 
 
 def _predictions(potential: Potential, structures: list[Atoms], batch: int) -> list[Prediction]:
@@ -136,13 +151,32 @@ def _labelled(arguments: argparse.Namespace, potential: Potential) -> list[Frame
         stress_unit=arguments.stress_unit,
         may_lack=("energy", "forces", "stress", *keys),
     )
-    frames = read_frames(arguments.structures, data, ranks)
-    if all(f.labels.energy is None and f.labels.forces is None for f in frames):
-        raise PetDriverError(
-            f"no structure of {arguments.structures} has {arguments.energy_key!r} or "
-            f"{arguments.forces_key!r}; give --energy-key and --forces-key"
-        )
+    try:
+        frames = read_frames(arguments.structures, data, ranks)
+    except PetDriverError as error:  # names options of a training, which are flags here
+        text = re.sub(r"data\.(\w+)", lambda x: f"--{x[1].replace('_', '-')}", str(error))
+        raise PetDriverError(text) from error
+    _check_labels(arguments, frames)
     return frames
+
+
+def _check_labels(arguments: argparse.Namespace, frames: list[Frame]) -> None:
+    """Check that labels whose keys were given, and any labels, are there."""
+    found = {
+        "energy": any(f.labels.energy is not None for f in frames),
+        "forces": any(f.labels.forces is not None for f in frames),
+        "stress": any(f.labels.stress is not None for f in frames),
+    }
+    path = arguments.structures
+    if not found["energy"] and not found["forces"]:
+        raise PetDriverError(
+            f"no structure of {path} has {arguments.energy_key!r} or {arguments.forces_key!r}; "
+            "give --energy-key and --forces-key"
+        )
+    for name, is_there in found.items():
+        key = getattr(arguments, f"{name}_key")
+        if not is_there and key not in (None, name):
+            raise PetDriverError(f"no structure of {path} has {key!r}; correct --{name}-key")
 
 
 def _property_keys(pairs: list[str], outputs: list[str]) -> dict[str, str]:

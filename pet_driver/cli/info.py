@@ -95,7 +95,7 @@ def _frames(hyper: Hyperparameters) -> str:
 def _texts(card: dict[str, Any]) -> dict[str, Any]:
     """Entries of a card that are a text, a number or a list of texts."""
     return {
-        key: ", ".join(value) if isinstance(value, list) else value
+        key: ", ".join(map(str, value)) if isinstance(value, list) else value
         for key, value in card.items()
         if not isinstance(value, dict)
     }
@@ -105,7 +105,7 @@ def _origin(card: dict[str, Any]) -> dict[str, str]:
     """Lines about the file that was converted, or the training data."""
     lines = {}
     origin = card.get("converted_from", {})
-    if origin:
+    if isinstance(origin, dict) and origin:
         lines["converted"] = f"from {origin['file']} ({origin['format']})"
     pairs = card.get("closest_pairs_angstrom", {})
     if pairs:

@@ -83,6 +83,16 @@ def _run(words: list[str]) -> int:
         if not _reader_left():
             raise
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.filename is None:  # no file of the user's
+            raise
+        print(
+            f"pet-driver: {error.filename} cannot be used ({error.strerror}); look at the path, "
+            "its permissions and the free space, or give another",
+            file=sys.stderr,
+            flush=True,
+        )
+        return 2
     except PetDriverError as error:
         print(f"pet-driver: {error}", file=sys.stderr, flush=True)
         return 2

@@ -61,12 +61,14 @@ def check_model_output(path: Path) -> None:
 
 
 def check_folder_of(path: Path) -> None:
-    """Check that the folder of a file to write is there.
+    """Check that the folder of a file to write is there, and that the file is no folder itself.
 
     :raises PetDriverError: if not
     """
     if not path.parent.is_dir():
         raise PetDriverError(f"there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise PetDriverError(f"the output {path} is a folder; give the name of a file")
 
 
 def options_from(namespace: argparse.Namespace) -> EvaluationOptions:
@@ -97,7 +99,7 @@ def read_structures(path: Path) -> list[Atoms]:
     import ase.io
 
     try:
-        structures = ase.io.read(path, index=":")
+        structures = ase.io.read(path, index=":", do_not_split_by_at_sign=True)
     except FileNotFoundError as error:
         raise PetDriverError(f"there is no file {path}; give the structures to evaluate") from error
     except Exception as error:  # ASE's readers raise anything
@@ -109,5 +111,8 @@ def read_structures(path: Path) -> list[Atoms]:
         ) from error
     assert isinstance(structures, list)  # as the index is a slice
     if not structures:
-        raise PetDriverError(f"{path} holds no structure; give at least one")
+        raise PetDriverError(
+            f"ASE finds no structure in {path}; give at least one, in a format such as extxyz (a "
+            "data file of LAMMPS does not say which elements its types are)"
+        )
     return structures

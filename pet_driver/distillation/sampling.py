@@ -120,9 +120,6 @@ def sampled(
 
 def _start(start: System, run: SampleRun, seed: int) -> Atoms:
     atoms = start.to_atoms()
-    for key, value in (("charge", start.charge), ("spin", start.spin)):
-        if value is not None:
-            atoms.info[key] = value
     rng = np.random.default_rng([seed])
     spread = np.sqrt(atoms.get_masses() * units.kB * run.kelvin)
     atoms.set_momenta(spread[:, None] * rng.standard_normal((len(atoms), 3)))

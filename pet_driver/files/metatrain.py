@@ -14,7 +14,7 @@ from typing import Any
 from ase.data import covalent_radii
 
 from ..errors import PetDriverError
-from ..model import ForeignHyperparameters, Hyperparameters
+from ..model import RESERVED_NAMES, ForeignHyperparameters, Hyperparameters
 from .checkpoint import Checkpoint
 from .metatrain_contents import Contents, output_name, read_contents
 from .metatrain_weights import (
@@ -128,7 +128,7 @@ def _covariant_outputs(contents: Contents, energy: str) -> dict[str, tuple[str, 
             continue
         name = output_name(target)
         rank = _RANKS.get(_outputs(contents, target)) if info.get("is_cartesian") else None
-        if rank is None or not name.isidentifier():
+        if rank is None or not name.isidentifier() or name in RESERVED_NAMES:
             left.append(target)
         else:
             chosen[name] = (target, rank)

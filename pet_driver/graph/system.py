@@ -50,8 +50,15 @@ class System:
         )
 
     def to_atoms(self) -> Atoms:
-        """Convert to a structure of ASE, without charge and spin."""
-        return Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc)
+        """Convert to a structure of ASE, with charge and spin multiplicity in its ``info``."""
+        given = {"charge": self.charge, "spin": self.spin}
+        return Atoms(
+            numbers=self.numbers,
+            positions=self.positions,
+            cell=self.cell,
+            pbc=self.pbc,
+            info={key: value for key, value in given.items() if value is not None},
+        )
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -2,7 +2,7 @@
 
 from .adaptive_cutoff import adaptive_cutoffs
 from .foreign import ForeignHyperparameters
-from .hyperparameters import Hyperparameters, flat_fields
+from .hyperparameters import RESERVED_NAMES, Hyperparameters, flat_fields
 from .network_input import (
     BegunExchange,
     EarlyExchange,
@@ -17,6 +17,7 @@ from .zbl import zbl_energies
 
 __all__ = [
     "PET",
+    "RESERVED_NAMES",
     "BegunExchange",
     "EarlyExchange",
     "ForeignHyperparameters",

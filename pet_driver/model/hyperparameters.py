@@ -23,6 +23,12 @@ _CHOICES = {
     "scope": ("layer", "none"),
 }
 
+# What an engine calls the results of every model: no covariant output can have such a name.
+RESERVED_NAMES = (
+    *("energy", "free_energy", "energies", "forces", "stress", "stresses", "virial"),
+    "energy_uncertainty",
+)
+
 
 @dataclass(frozen=True)
 class Hyperparameters:
@@ -95,6 +101,11 @@ class Hyperparameters:
                 raise ValueError(
                     f"property {name!r} of rank {rank} is not possible; ranks are 1 (vector) and 2 "
                     "(tensor), names are letters, digits and underscores"
+                )
+            if name in RESERVED_NAMES:
+                raise ValueError(
+                    f"the property {name!r} has the name of a result that every model gives; "
+                    "choose another name"
                 )
 
     def _check_foreign(self) -> None:

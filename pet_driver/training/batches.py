@@ -28,7 +28,7 @@ class Batches:
         self._charge_and_spin = ChargeAndSpin(
             hyper.foreign.largest_charge, hyper.foreign.largest_spin
         )
-        self._edges: dict[tuple[str, int], Edges] = {}
+        self._edges: dict[int, tuple[Frame, Edges]] = {}  # by the identity of the frame
         self._kept = 0
 
     def make(
@@ -55,13 +55,13 @@ class Batches:
         return graph, labels.rotated(matrices, graph.structure)
 
     def _edges_of(self, frame: Frame) -> Edges:
-        key = (frame.source, frame.index)
-        if key in self._edges:
-            return self._edges[key]
+        kept = self._edges.get(id(frame))
+        if kept is not None:
+            return kept[1]
         edges = find_edges(frame.system, self.cutoff)
         if self._kept < _MOST_EDGES_KEPT:
             self._kept += len(edges.centre)
-            self._edges[key] = edges
+            self._edges[id(frame)] = frame, edges  # with the frame, so that no other gets its id
         return edges
 
     def _labels(self, frames: list[Frame], species: list[NDArray[np.int64]]) -> BatchValues:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ from .options import DataOptions
 class Frame:
     """One labelled structure.
 
-    index: position in its file; source: name of that file; group: name of the group that it belongs
-    to in tables of errors.
+    index: position in its file; source: that file, as the options name it; group: name of the group
+    that it belongs to in tables of errors.
     """
 
     system: System
@@ -50,6 +51,18 @@ class Split:
         """Frames of all parts."""
         return [*self.training, *self.validation, *self.test]
 
+    def digest(self) -> str:
+        """SHA-256 of the structures and their energies and forces, part by part."""
+        found = hashlib.sha256()
+        for part in (self.training, self.validation, self.test):
+            found.update(len(part).to_bytes(8, "little"))
+            for frame in part:
+                system, labels = frame.system, frame.labels
+                for values in (system.numbers, system.positions, system.cell, labels.forces):
+                    found.update(b"" if values is None else values.tobytes())
+                found.update(repr(labels.energy).encode())
+        return found.hexdigest()
+
     def indices(self) -> dict[str, list[int]] | dict[str, dict[str, list[int]]]:
         """Positions in the data file of the frames of each part; with several files, by file."""
         parts = {"training": self.training, "validation": self.validation, "test": self.test}
@@ -72,7 +85,7 @@ def read_split(folder: Path, options: DataOptions, ranks: dict[str, int] | None 
 
     def read(names: str | tuple[str, ...]) -> list[Frame]:
         listed = (names,) if isinstance(names, str) else names
-        return [frame for x in listed for frame in read_frames(folder / x, options, ranks)]
+        return [frame for x in listed for frame in read_frames(folder / x, options, ranks, x)]
 
     validation, test = options.validation, options.test
     split = split_frames(
@@ -90,16 +103,17 @@ def read_split(folder: Path, options: DataOptions, ranks: dict[str, int] | None 
 
 
 def read_frames(
-    path: Path, options: DataOptions, ranks: dict[str, int] | None = None
+    path: Path, options: DataOptions, ranks: dict[str, int] | None = None, source: str = ""
 ) -> list[Frame]:
     """Labelled structures of one file.
 
     :param ranks: numbers of indices of the covariant outputs of the model, by name
+    :param source: what the file is called in cards and tables
     :raises PetDriverError: if the file is missing, is not extxyz or holds no frame, a frame is not
         a structure, or lacks a label that it must have
     """
     try:
-        structures = ase.io.read(path, index=":", format="extxyz")
+        structures = ase.io.read(path, index=":", format="extxyz", do_not_split_by_at_sign=True)
     except FileNotFoundError as error:
         raise PetDriverError(
             f"there is no data file {path}; correct data.file or give --data-folder"
@@ -110,8 +124,8 @@ def read_frames(
         ) from error
     if not structures:
         raise PetDriverError(f"the data file {path} is empty; give labelled structures in extxyz")
-    name = Path(path).name
-    return [_frame(a, options, ranks or {}, index, name) for index, a in enumerate(structures)]
+    source = source or Path(path).name
+    return [_frame(a, options, ranks or {}, index, source) for index, a in enumerate(structures)]
 
 
 def _frame(

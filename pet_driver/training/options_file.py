@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,8 @@ _MAY_BE_ZERO = {
     "radial_waves",
     "pruning_rounds",
 }
+_POSITIVE = {"energy_delta", "huber_delta", "stress_delta", "clip_norm"}
+_LARGEST_SEED = 2**63 - 1
 _FILES = {"file", "validation", "test", "may_lack"}
 _NAMES = {"property_keys", "property_units"}
 # Former names of options, which files may still use.
@@ -50,6 +53,8 @@ def read_options(path: Path) -> TrainingOptions:
     for key in ("name", "data"):
         if key not in content:
             raise PetDriverError(f"{path} has no {key!r}; add it")
+    if content["name"] in (None, ""):
+        raise PetDriverError(f"{path} gives no name; write one, it is that of the model file")
     model = _mapping(content.get("model") or {}, "model")
     _check_keys(model, set(flat_fields()) - {"species"}, "model")
     model = _converted(Hyperparameters, model, "model")
@@ -60,10 +65,23 @@ def read_options(path: Path) -> TrainingOptions:
         data=_section(DataOptions, content["data"], "data"),
         model=model,
         fit=_section(FitOptions, content.get("fit") or {}, "fit"),
-        card=_mapping(content.get("card") or {}, "card"),
+        card=_card(content.get("card") or {}),
     )
     _check_together(options)
     return options
+
+
+def _card(given: object) -> dict[str, Any]:
+    """Lines of the model card, as JSON can hold them; dates become texts."""
+    try:
+        text = json.dumps(_mapping(given, "card"), default=str, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise PetDriverError(
+            f"the section card cannot be written into a model file ({error}); give texts and "
+            "numbers"
+        ) from error
+    card: dict[str, Any] = json.loads(text)
+    return card
 
 
 def _frames(given: object) -> dict[str, Any]:
@@ -148,10 +166,14 @@ def _value(field: dataclasses.Field[Any], value: object, name: str) -> object:
         return _texts(value, name)
     if field.name == "never_held_out":
         return _positions(value, name)
+    if field.name == "properties":
+        return _mapping(value, name)
     if field.name in _NAMES:
         return _names(value, name)
     if field.name == "stress_sign":
         return _chosen(value, (1, -1), name)
+    if field.name in _POSITIVE and value == 0:
+        raise PetDriverError(f"{name} is {value}; it must be more than 0")
     return _simple(str(field.type), value, name, int(field.name not in _MAY_BE_ZERO))
 
 
@@ -244,6 +266,14 @@ def _check_together(options: TrainingOptions) -> None:
             )
     if fit.schedule == "time" and not fit.max_time:
         raise PetDriverError("fit.schedule is 'time', so fit.max_time must be given, in seconds")
+    if fit.ema_decay >= 1.0:
+        raise PetDriverError(
+            f"fit.ema_decay is {fit.ema_decay}, with which the averaged weights never change; give "
+            "a number below 1"
+        )
+    for name, seed in (("data", data.seed), ("fit", fit.seed)):
+        if seed > _LARGEST_SEED:
+            raise PetDriverError(f"{name}.seed is {seed}; give at most {_LARGEST_SEED}")
     if fit.final_share > 1.0 or fit.sampled_share > 1.0:
         raise PetDriverError("fit.final_share and fit.sampled_share are shares; give 0 to 1")
 

@@ -56,9 +56,13 @@ class TrainingState:
         """The network with the exponential moving average of the weights."""
         return cast(PET, self.average.module)
 
-    def save(self, path: Path) -> None:
-        """Write all that `load` needs to continue exactly from here, whole or not at all."""
+    def save(self, path: Path, data: str) -> None:
+        """Write all that `load` needs to continue exactly from here, whole or not at all.
+
+        :param data: what tells the data and their split from others
+        """
         content = {
+            "data": data,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -70,11 +74,12 @@ class TrainingState:
         torch.save(content, partial)
         partial.replace(path)
 
-    def load(self, path: Path, device: torch.device) -> None:
+    def load(self, path: Path, device: torch.device, data: str) -> None:
         """Continue from a state that `save` wrote.
 
         :param device: where the tensors go
-        :raises PetDriverError: if the file is damaged or belongs to another network
+        :param data: as of `save`
+        :raises PetDriverError: if the file is damaged or belongs to another network or other data
         """
         try:
             content = torch.load(path, map_location=device, weights_only=True)
@@ -92,3 +97,8 @@ class TrainingState:
                 f"{path} is damaged or belongs to another model; add --restart to begin anew, or "
                 "give another output"
             ) from error
+        if content.get("data", data) != data:
+            raise PetDriverError(
+                f"{path} is of a training with other data, or another split of them; add --restart "
+                "to begin anew, or give another output"
+            )

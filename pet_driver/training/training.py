@@ -164,16 +164,25 @@ class Training:
     def save_state(self) -> None:
         """Write ``state.pt`` into the folder, if this is the first process."""
         if self.workers.first:
-            self.state.save(self.folder / STATE_FILE)
+            self.state.save(self.folder / STATE_FILE, self.split.digest())
 
     def resume(self) -> None:
         """Continue from ``state.pt`` in the folder, if there is one.
 
-        :raises PetDriverError: if the file is damaged or belongs to another network
+        Warns where the training has ended already.
+
+        :raises PetDriverError: if the file is damaged or belongs to another network or other data
         """
-        path = self.folder / STATE_FILE
-        if path.exists():
-            self.state.load(path, self.device)
+        path, counters = self.folder / STATE_FILE, self.state.counters
+        if not path.exists():
+            return
+        self.state.load(path, self.device, self.split.digest())
+        if self.schedule.finished(counters.step, counters.elapsed) and self.workers.first:
+            warnings.warn(
+                f"the training in {self.folder} has ended already, and its weights stay; raise "
+                "fit.steps or fit.max_time to go on, or add --restart",
+                stacklevel=2,
+            )
 
     def _shift_baseline(self) -> None:
         """Fit the baseline of the model started from to the energies of the new data."""

@@ -42,6 +42,8 @@ def test_plain_scope_has_one_row(box_file, model_file, capsys):
     [
         (["--repeat", "2x2"], "--repeat is '2x2'; give three numbers"),
         (["--repeat", "0x1x1"], "--repeat is '0x1x1'"),
+        (["--repeat", "²x1x1"], "--repeat is '²x1x1'; give three numbers"),
+        (["--seconds", "nan"], "--seconds is nan; give a positive number"),
         (["--seconds", "0"], "--seconds is 0.0; give a positive number"),
         (["--json", "nowhere/times.json"], "there is no folder nowhere"),
     ],
@@ -49,3 +51,10 @@ def test_plain_scope_has_one_row(box_file, model_file, capsys):
 def test_bad_input_is_one_sentence(box_file, model_file, capsys, words, sentence):
     assert main(["bench", str(model_file), box_file, *words]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_molecule_cannot_be_repeated(tmp_path, molecule, model_file, capsys):
+    ase.io.write(tmp_path / "molecule.xyz", molecule, format="extxyz")
+    words = ["bench", str(model_file), str(tmp_path / "molecule.xyz"), "--repeat", "2x1x1"]
+    assert main(words) == 2
+    assert "has no lattice vector in one of these directions" in capsys.readouterr().err

@@ -196,6 +196,58 @@ def test_eval_needs_a_folder_to_write_to(tmp_path, model_file, molecule, capsys)
     assert "is a folder" in capsys.readouterr().err
 
 
+def test_outputs_that_cannot_be_written(tmp_path, model_file, molecule, capsys):
+    molecule.info["energy"] = 1.0
+    ase.io.write(tmp_path / "in.xyz", molecule, format="extxyz")
+    model, source = str(model_file), str(tmp_path / "in.xyz")
+    (tmp_path / "folder.safetensors").mkdir()
+    for arguments, sentence in (
+        (["eval", model, source, "-o", str(tmp_path / ("n" * 300))], "cannot be used"),
+        (["eval", model, source, "--report", f"{source}/sub"], "cannot be used"),
+        (["bench", model, source, "--seconds", "0.1", "--json", str(tmp_path)], "is a folder"),
+        (["export-mliap", model, "-o", str(tmp_path / "no" / "a.pt")], "there is no folder"),
+        (["convert", source, "-o", str(tmp_path / "folder.safetensors")], "is a folder"),
+    ):
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert sentence in error
+        assert error.count("\n") == 1
+
+
+def test_structures_are_named_by_their_place_in_the_file(tmp_path, model_file, molecule, capsys):
+    source = tmp_path / "run@300K.xyz"
+    ase.io.write(source, [molecule] * 5 + [Atoms()], format="extxyz")
+    assert main(["eval", str(model_file), str(source), "-o", str(tmp_path / "o.xyz")]) == 2
+    assert "structure 5 of" in capsys.readouterr().err
+
+
+def test_old_results_do_not_stay_beside_new_ones(tmp_path, model_file, molecule):
+    source, target = tmp_path / "in.xyz", tmp_path / "out.xyz"
+    molecule.info |= {"energy_uncertainty": 1.0, "virial": np.eye(3), "note": "kept"}
+    ase.io.write(source, molecule, format="extxyz")
+    assert main(["eval", str(model_file), str(source), "-o", str(target)]) == 0
+    found = ase.io.read(target).info
+    assert "virial" not in found
+    assert "energy_uncertainty" not in found
+    assert found["note"] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--forces-key", "F"], "has 'F'; correct --forces-key"),
+        (["--stress-key", "S"], "has 'S'; correct --stress-key"),
+        (["--energy-unit", "ev"], "--energy-unit is 'ev'"),
+    ],
+)
+def test_labels_that_are_named_wrongly(tmp_path, model_file, molecule, capsys, options, sentence):
+    molecule.info["E"] = 1.0
+    ase.io.write(tmp_path / "in.xyz", molecule, format="extxyz")
+    arguments = ["eval", str(model_file), str(tmp_path / "in.xyz"), "--report", str(tmp_path / "r")]
+    assert main([*arguments, "--energy-key", "E", *options]) == 2
+    assert sentence in capsys.readouterr().err
+
+
 def test_ipi_needs_one_address(tmp_path, model_file, molecule, capsys):
     ase.io.write(tmp_path / "init.xyz", molecule, format="extxyz")
     assert main(["ipi", str(model_file), "--template", str(tmp_path / "init.xyz")]) == 2

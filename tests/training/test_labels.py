@@ -5,14 +5,18 @@ import re
 import ase.io
 import numpy as np
 import pytest
+import torch
 from ase import units
 
 from labelled import crystals, molecules
 from pet_driver import PetDriverError
+from pet_driver.model import Hyperparameters
 from pet_driver.training.baseline import fit_baseline
+from pet_driver.training.batches import Batches
 from pet_driver.training.data import read_frames, read_split
 from pet_driver.training.label_consistency import inconsistencies
 from pet_driver.training.options import DataOptions
+from pet_driver.training.scales import Scales
 
 KEYS = {"energy_key": "E", "forces_key": "F", "stress_key": "S"}
 
@@ -82,6 +86,25 @@ def test_several_files_and_given_sets(tmp_path):
     split = read_split(tmp_path, options)
     assert [len(p) for p in (split.training, split.validation, split.test)] == [6, 2, 1]
     assert split.indices()["training"] == {"a.xyz": [0, 1, 2, 3], "b.xyz": [0, 1]}
+
+
+def test_files_of_the_same_name_are_told_apart(tmp_path):
+    """Edges of a frame are kept, but not for a frame of another folder."""
+    frames = []
+    for seed, folder in enumerate(("a", "b@300K")):
+        (tmp_path / folder).mkdir()
+        written(tmp_path / folder / "data.xyz", molecules(2, seed))
+    names = ("a/data.xyz", "b@300K/data.xyz")
+    split = read_split(tmp_path, DataOptions(names, validation=0, test=0))
+    assert split.indices()["training"] == {name: [0, 1] for name in names}
+    hyper = Hyperparameters(species=(1, 8), cutoff=3.0)
+    batches = Batches(hyper, Scales([0.0, 0.0], 1.0), torch.device("cpu"))
+    for frame in split.training:
+        graph, _ = batches.make([frame])
+        frames.append(np.sort(graph.vectors.norm(dim=1).numpy()))
+    for frame, lengths in zip(split.training, frames, strict=True):
+        distances = frame.system.to_atoms().get_all_distances()
+        np.testing.assert_allclose(lengths, np.sort(distances[distances > 0.0]), rtol=1e-12)
 
 
 def test_some_frames_are_never_held_out(tmp_path):

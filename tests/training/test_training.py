@@ -1,6 +1,7 @@
 """Training on labels that a random model made: they can be learned, so the errors must fall."""
 
 import dataclasses
+import datetime
 import warnings
 
 import ase.io
@@ -108,7 +109,8 @@ def test_states_of_earlier_versions_can_be_resumed(folder, tmp_path):
     state = torch.load(path, weights_only=True)
     networks = {"network", "average", "optimizer"}
     counters = {"step", "seen", "elapsed", "best", "worse"}
-    assert set(state) == {*networks, *counters, "shuffle", "queue", "baseline"}
+    assert set(state) == {*networks, *counters, "shuffle", "queue", "baseline", "data"}
+    del state["data"]  # which the first versions did not write
     assert set(state["optimizer"]) == {"parts"}
     assert {key for key in state["average"] if not key.startswith("module.")} == {"n_averaged"}
     assert all(type(state[key]) in (int, float) for key in counters)
@@ -171,6 +173,14 @@ def test_former_names_of_options(tmp_path):
         ({"fit": {"force_loss": "l1"}}, "fit.force_loss is 'l1'; it must be one of huber, mse"),
         ({"fit": {"start_from": "nothing"}}, "there is no model 'nothing'"),
         ({"fit": {"rotate": "maybe"}}, "must be one of True, False"),
+        ({"fit": {"clip_norm": 0}}, "fit.clip_norm is 0; it must be more than 0"),
+        ({"fit": {"huber_delta": 0.0}}, "fit.huber_delta is 0.0; it must be more than 0"),
+        ({"fit": {"ema_decay": 1}}, "the averaged weights never change"),
+        ({"fit": {"seed": 10**30}}, "fit.seed is 1000"),
+        ({"model": {"properties": "dipole"}}, "the section model.properties is 'dipole'"),
+        ({"model": {"properties": {"forces": 1}}}, "the name of a result that every model gives"),
+        ({"name": ""}, "gives no name"),
+        ({"card": {"x": float("nan")}}, "the section card cannot be written"),
     ],
 )
 def test_options_are_checked_first(folder, tmp_path, capsys, change, sentence):
@@ -179,6 +189,26 @@ def test_options_are_checked_first(folder, tmp_path, capsys, change, sentence):
     arguments = ["train", str(path), "--data-folder", str(folder), "-o", str(tmp_path / "run")]
     assert main(arguments) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_dates_on_a_card_are_texts(folder, tmp_path):
+    path = tmp_path / "options.yaml"
+    card = {"made": datetime.date(2026, 11, 30), "numbers": [1, 2]}
+    path.write_text(yaml.safe_dump({**OPTIONS, "card": card, "fit": {"steps": 1}}))
+    assert read_options(path).card == {"made": "2026-11-30", "numbers": [1, 2]}
+    model = Training(read_options(path), folder, tmp_path / "run").run()
+    assert main(["info", str(model)]) == 0
+
+
+def test_a_training_is_not_resumed_with_other_data(folder, tmp_path):
+    run = training(folder, tmp_path, steps=1)
+    run.run()
+    with pytest.warns(UserWarning, match="has ended already, and its weights stay"):
+        run.resume()
+    ase.io.write(tmp_path / "data.xyz", molecules(30, seed=1), format="extxyz")
+    other = training(tmp_path, tmp_path, steps=2)
+    with pytest.raises(PetDriverError, match="other data, or another split"):
+        other.resume()
 
 
 def test_missing_options_file(tmp_path):

@@ -91,8 +91,11 @@ class Client:
             raise PetDriverError("interrupted twice, leaving at once")
 
     def _connect(self, session: Session) -> bool:
-        if session.connect(self.wait):
+        if session.connect(self.wait, lambda: self._signals > 0):
             return True
+        if self._signals:
+            _print(f"stopped by a signal while waiting for i-PI at {session.address}")
+            return False
         _print(
             f"no i-PI at {session.address} after {self.wait:g} s; start i-PI first, or check "
             "the address in its input"

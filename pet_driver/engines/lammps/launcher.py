@@ -77,7 +77,11 @@ def _launch(world: MPI.Comm, words: list[str]) -> int:
             abort(world, f"rank {world.rank}: {type(error).__name__}: {error}", "pet-lmp")
         # LAMMPS raises plain Exception, with its own message, on all ranks.
         status, sentence = 2, " ".join(str(error).split())
-    if sentence and (lmp.get_mpi_comm() or world if lmp is not None else world).rank == 0:
+    comm = (lmp.get_mpi_comm() if lmp is not None else None) or world
+    if sentence and _partitioned(words):
+        # Other replicas may wait for this one, in `temper` or at the end of MPI.
+        abort(world, sentence if comm.rank == 0 else "", "pet-lmp")
+    if sentence and comm.rank == 0:
         _print(sentence)
     if lmp is not None:
         lmp.close()
@@ -119,10 +123,14 @@ def _split(words: list[str]) -> tuple[str, list[str]]:
     if not found or found[0] + 1 >= len(words):
         raise PetDriverError("no input script is named; add `-in FILE`")
     index = found[0]
-    partitioned = any(word in _PARTITION_FLAGS for word in words)
     # With replicas LAMMPS demands the name of the script too, although it does not execute it.
-    options = words if partitioned else words[:index] + words[index + 2 :]
+    options = words if _partitioned(words) else words[:index] + words[index + 2 :]
     return words[index + 1], list(options)
+
+
+def _partitioned(words: list[str]) -> bool:
+    """Whether there are several replicas."""
+    return any(word in _PARTITION_FLAGS for word in words)
 
 
 def _print(sentence: object) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _WORD_VARIABLE = "pet_lmp_word"
 _SIZES = {4: c_int, 8: c_int64}  # bytes of LAMMPS' integers: of ids, and of steps
 _MESSAGE_LENGTH = 2048
+_NAME_LENGTH = 256
 # Meaning of the numbers with which LAMMPS describes its data.
 _GLOBALS: dict[int, Any] = {0: c_int, 2: c_double, 4: c_int64}
 _STRING = 6
@@ -40,6 +41,8 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "has_error": (c_int, ()),
     "get_last_error_message": (c_int, (c_char_p, c_int)),
     "has_id": (c_int, (c_char_p, c_char_p)),
+    "id_count": (c_int, (c_char_p,)),
+    "id_name": (c_int, (c_char_p, c_int, c_char_p, c_int)),
     "extract_setting": (c_int, (c_char_p,)),
     "extract_global": (c_void_p, (c_char_p,)),
     "extract_global_datatype": (c_int, (c_char_p,)),
@@ -128,6 +131,14 @@ class LibraryLammps:
     def has_id(self, category: str, name: str) -> bool:
         """Whether there is a fix, variable, ... of this name."""
         return bool(self.lib.lammps_has_id(self.lmp, category.encode(), name.encode()))
+
+    def available_ids(self, category: str) -> list[str]:
+        """Names of all fixes, variables, ..., in the order of their definition."""
+        name, found = ctypes.create_string_buffer(_NAME_LENGTH), []
+        for index in range(self.lib.lammps_id_count(self.lmp, category.encode())):
+            self.lib.lammps_id_name(self.lmp, category.encode(), index, name, _NAME_LENGTH)
+            found.append(name.value.decode())
+        return found
 
     def extract_setting(self, name: str) -> int:
         """An integer setting, such as `nghost`."""

@@ -81,16 +81,18 @@ class PairStyle:
             words[start + 1], options, **own, overlay=overlay, before=words[1:start], after=after
         )
 
-    def commands(self, ghost_cutoff: float) -> list[str]:
-        """Commands that make LAMMPS keep ghosts so deep, with the other styles beside.
+    def stand_in(self, ghost_cutoff: float) -> str:
+        """Pair style that makes LAMMPS keep ghosts so deep, with the other styles beside.
 
         :param ghost_cutoff: depth of the ghosts, angstrom
         """
         zero = f"zero {ghost_cutoff} nocoeff"
-        if not self.overlay:
-            return [f"pair_style {zero}", "pair_coeff * *"]
-        styles = " ".join([_OVERLAY, *self.before, zero, *self.after])
-        return [f"pair_style {styles}", "pair_coeff * * zero"]
+        return " ".join([_OVERLAY, *self.before, zero, *self.after]) if self.overlay else zero
+
+    @property
+    def stand_in_coefficients(self) -> str:
+        """Arguments of `pair_coeff` for it."""
+        return "* * zero" if self.overlay else "* *"
 
 
 def _keywords(words: list[str], overlay: bool) -> tuple[dict[str, Any], list[str]]:

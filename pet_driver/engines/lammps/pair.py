@@ -97,13 +97,20 @@ class PetPair:
         elements = arguments[3:] if self.style.overlay else arguments[2:]
         types = self.lmp.extract_setting("ntypes")
         self._type_species = type_species(elements, types, self.potential.species)
-        self._fix.attach(self._callback)
+        self.lmp.command(f"pair_coeff {self.style.stand_in_coefficients}")
+        self.attach()
         for line in header_lines(self.potential, self.domain, elements):
             self._log.print_between_runs(line)
 
+    def attach(self) -> None:
+        """Give forces from here on, once the elements of the types are known."""
+        if self._type_species is not None:
+            self._fix.attach(self._callback)
+
     def detach(self) -> None:
         """Stop giving forces; the fix keeps its position among the other fixes."""
-        reserve_fix(self.lmp)
+        if self._type_species is not None:
+            reserve_fix(self.lmp)
 
     def close(self) -> None:
         """Free what the domain holds."""
@@ -130,17 +137,23 @@ class PetPair:
     def finish_run(self) -> None:
         """Print the times of a run.
 
-        :raises PetDriverError: on every rank, if an evaluation failed; the structure is kept in a
-            file
+        :raises PetDriverError: see `raise_error`
+        """
+        self.raise_error()
+        self._log.flush()
+        for line in self._times():
+            self._log.print_between_runs(line)
+
+    def raise_error(self) -> None:
+        """Say why an evaluation failed, if one did.
+
+        :raises PetDriverError: on every rank; the structure is kept in a file
         """
         if self.error is not None:
             step = self.lmp.extract_global("ntimestep")
             dump = f"failed_step_{step}.lammpstrj"
             self.lmp.command(f"write_dump all custom {dump} id type x y z modify sort id")
             raise PetDriverError(f"{self.error}; for the structure see {dump}")
-        self._log.flush()
-        for line in self._times():
-            self._log.print_between_runs(line)
 
     def report(self) -> None:
         """Print the times since the run began or since the last report, in the middle of a run."""

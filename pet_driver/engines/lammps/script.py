@@ -2,7 +2,8 @@
 
 LAMMPS itself executes every command and expands every variable; handled here are only the commands
 that move the position in the script (`include`, `jump`, `label`, `next`, `if`, `quit`),
-`pair_style pet` with its `pair_coeff`, and those that would remove it or move its fix.
+`pair_style pet` with its `pair_coeff`, those that would remove it or move its fix, and those that
+would not work with it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from ...errors import PetDriverError
 from .external_fix import reserve_fix
 from .options import FIX_ID, PairStyle
+from .pair_queries import PairQueries
 from .script_text import join_lines, quoted, split_branches, split_words
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Script:
         self._skip_jump = False
         self._quit: int | None = None
         self._restarted = False
+        self._queries = PairQueries()
         self._handlers: dict[str, Callable[[list[str]], None]] = {
             "include": self._include,
             "jump": self._jump_command,
@@ -64,6 +67,11 @@ class Script:
             "pair_style": self._pair_style,
             "pair_coeff": self._pair_coeff,
             "fix": self._fix,
+            "compute": self._compute,
+            "neigh_modify": self._neigh_modify,
+            "pair_write": self._pair_write,
+            "replicate": self._replicate,
+            "write_data": self._write_data,
             "clear": self._clear,
             "read_restart": self._read_restart,
             **dict.fromkeys(_RUNS, self._run),
@@ -84,6 +92,9 @@ class Script:
     # -- reading --
 
     def _include(self, words: list[str]) -> None:
+        if not words:
+            self._lammps(self._text)  # LAMMPS says what is missing
+            return
         name = self._expand(words)[0]
         self._stack.append(_Position(name, self._read(name)))
         here = self._stack[-1]
@@ -110,6 +121,9 @@ class Script:
 
     def _execute(self, command: str) -> None:
         words = split_words(command)
+        if words and "$" in words[0]:
+            command = command.replace(words[0], self._expand(words[:1])[0], 1)
+            words = split_words(command)
         if not words:
             return
         self._text = command
@@ -121,6 +135,8 @@ class Script:
 
     def _lammps(self, command: str) -> None:
         self.lmp.command(command)
+        if self.pair is not None:
+            self.pair.raise_error()  # of a command that runs and is not known here
 
     def _expand(self, words: list[str]) -> list[str]:
         """Words with the values of variables in the place of their names."""
@@ -134,6 +150,9 @@ class Script:
     def _jump_command(self, words: list[str]) -> None:
         if self._skip_jump:
             self._skip_jump = False
+            return
+        if not words:
+            self._lammps(self._text)
             return
         here = self._stack[-1]
         words = self._expand(words)
@@ -177,7 +196,10 @@ class Script:
         return branch
 
     def _quit_command(self, words: list[str]) -> None:
-        self._quit = int(self._expand(words)[0]) if words else 0
+        status = self._expand(words)[0] if words else "0"
+        if not status.lstrip("-").isdigit():
+            raise PetDriverError(f"quit {status} gives no number; write an exit status such as 1")
+        self._quit = int(status)
 
     # -- the potential --
 
@@ -193,8 +215,7 @@ class Script:
         from .pair import PetPair  # here, as it imports torch
 
         self.pair = PetPair(self.lmp, self.comm, style, self.place)
-        for command in style.commands(self.pair.ghost_cutoff):
-            self._lammps(command)
+        self._lammps(f"pair_style {style.stand_in(self.pair.ghost_cutoff)}")
 
     def _close_pair(self) -> None:
         if self.pair is not None:
@@ -209,16 +230,60 @@ class Script:
         else:
             self._lammps(self._text)
 
-    def _fix(self, _words: list[str]) -> None:
+    def _fix(self, words: list[str]) -> None:
         # Fixes act in the order of their definition, and forces must be there before any other fix
         # acts on them (setforce, langevin ...), wherever `pair_style pet` stands: so its fix is
         # defined before the first other one.
         if self.lmp.extract_setting("box_exist") and not self.lmp.has_id("fix", FIX_ID):
             reserve_fix(self.lmp)
         self._lammps(self._text)
+        self._queries.note("fix", self._expand(words[:3]))
+
+    def _compute(self, words: list[str]) -> None:
+        self._lammps(self._text)
+        self._queries.note("compute", self._expand(words[:3]))
+
+    def _neigh_modify(self, words: list[str]) -> None:
+        self._lammps(self._text)
+        self._queries.note_neighbor_settings(self._expand(words))
+
+    def _pair_write(self, _words: list[str]) -> None:
+        if self.pair is not None:
+            raise PetDriverError(
+                "pair_write asks the pair style for the energy of a pair, which pet does not have; "
+                "remove it"
+            )
+        self._lammps(self._text)
+
+    def _replicate(self, _words: list[str]) -> None:
+        # LAMMPS replicates no fix that holds quantities of atoms, as that of the potential does.
+        if not self.lmp.has_id("fix", FIX_ID):
+            self._lammps(self._text)
+            return
+        others = [name for name in self.lmp.available_ids("fix") if name != FIX_ID]
+        if others:
+            raise PetDriverError(
+                f"replicate comes after fix {others[0]}, and would change the order of fixes; put "
+                "replicate before the first fix"
+            )
+        self.lmp.command(f"unfix {FIX_ID}")
+        self._lammps(self._text)
+        if self.pair is not None:
+            self.pair.attach()
+
+    def _write_data(self, words: list[str]) -> None:
+        # The coefficients of the stand-in could not be read where pet is the pair style.
+        kinds = ("nbondtypes", "nangletypes", "ndihedraltypes", "nimpropertypes")
+        alone = self.pair is not None and not self.pair.style.overlay
+        if alone and "nocoeff" not in words and not any(map(self.lmp.extract_setting, kinds)):
+            words = [*words, "nocoeff"]
+            self._lammps(" ".join(["write_data", *words]))
+        else:
+            self._lammps(self._text)
 
     def _clear(self, _words: list[str]) -> None:
         self._close_pair()
+        self._queries = PairQueries()
         self._lammps(self._text)
 
     def _read_restart(self, _words: list[str]) -> None:
@@ -232,11 +297,10 @@ class Script:
                     "restart files do not hold the potential; add `pair_style pet ...` and "
                     "`pair_coeff` after read_restart"
                 )
-            if self.lmp.has_id("fix", FIX_ID):
-                self.lmp.command(f"unfix {FIX_ID}")
             self._lammps(self._text)
             return
         text = self._text
+        self._queries.check(self.lmp)
         self.pair.start_run()
         self.lmp.command(text)
         self.pair.finish_run()

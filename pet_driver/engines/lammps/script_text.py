@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-
 from ...errors import PetDriverError
+
+_TRIPLE = '"' * 3
 
 
 def split_branches(words: list[str]) -> tuple[list[str], list[list[str]]]:
@@ -36,7 +36,8 @@ def split_branches(words: list[str]) -> tuple[list[str], list[list[str]]]:
 
 def quoted(word: str) -> str:
     """A word in the kind of quotes that it does not hold itself."""
-    return f"'{word}'" if '"' in word else f'"{word}"'
+    mark = next((mark for mark in ('"', "'") if mark not in word), _TRIPLE)
+    return f"{mark}{word}{mark}"
 
 
 def join_lines(text: str) -> list[str]:
@@ -45,10 +46,10 @@ def join_lines(text: str) -> list[str]:
     pending = ""
     for line in text.splitlines():
         pending += line
-        if pending.count('"""') % 2:
+        if pending.count(_TRIPLE) % 2:
             pending += "\n"
         elif pending.rstrip().endswith("&"):
-            pending = pending.rstrip()[:-1] + " "
+            pending = pending.rstrip()[:-1]
         else:
             commands.append(pending)
             pending = ""
@@ -58,11 +59,35 @@ def join_lines(text: str) -> list[str]:
 
 
 def split_words(line: str) -> list[str]:
-    """Words of a command without its comment; words in quotes stay together."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
-    lexer.whitespace_split = True
-    lexer.escape = ""
-    try:
-        return list(lexer)
-    except ValueError:  # an unbalanced quote: LAMMPS itself reports it
-        return line.split()
+    """Words of a command without its comment.
+
+    What stands in single, double or triple quotes is one word, and so is ``$(...)``, a formula that
+    LAMMPS replaces by its value before it splits the line.
+    """
+    words: list[str] = []
+    rest = line.lstrip()
+    while rest and not rest.startswith("#"):
+        mark = next((mark for mark in (_TRIPLE, '"', "'") if rest.startswith(mark)), "")
+        if mark:
+            word, closed, rest = rest[len(mark) :].partition(mark)
+            if not closed:  # LAMMPS itself reports it
+                return line.split()
+        else:
+            end = _end_of_word(rest)
+            word, rest = rest[:end], rest[end:]
+        words.append(word)
+        rest = rest.lstrip()
+    return words
+
+
+def _end_of_word(text: str) -> int:
+    """Where the first word of a text ends, which begins with no quote."""
+    depth = 0  # of parentheses inside ``$(...)``
+    for index, character in enumerate(text):
+        if character == "(" and (depth or text[index - 1 : index] == "$"):
+            depth += 1
+        elif character == ")" and depth:
+            depth -= 1
+        elif not depth and (character.isspace() or character == "#"):
+            return index
+    return len(text)

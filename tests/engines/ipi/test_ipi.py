@@ -120,3 +120,30 @@ def test_server_that_never_comes(tmp_path, model_file, molecule):
     )
     assert result.returncode == 4
     assert re.search(r"no i-PI at /tmp/ipi_nobody_\w+ after 0.5 s", result.stderr)
+
+
+def test_a_signal_ends_the_wait_for_a_server(tmp_path, model_file, molecule):
+    ase.io.write(tmp_path / "init.xyz", molecule, format="extxyz")
+    command = [program("pet-driver"), "ipi", str(model_file), "--template", "init.xyz"]
+    command += ["--unix", f"nobody_{uuid.uuid4().hex[:8]}", "--wait", "600"]
+    driver = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 60.0
+        while not _handles(driver.pid, signal.SIGTERM) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        driver.send_signal(signal.SIGTERM)
+        _, errors = driver.communicate(timeout=30)
+    finally:
+        driver.kill()
+        driver.wait()
+    assert driver.returncode == 4
+    assert "stopped by a signal while waiting for i-PI" in errors
+
+
+def _handles(process_id: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    with open(f"/proc/{process_id}/status") as status:
+        caught = next(line.split()[1] for line in status if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)

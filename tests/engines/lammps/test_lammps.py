@@ -5,8 +5,6 @@ import pytest
 from ase import Atoms
 from lammps_runs import dumped, script, succeeded
 
-from pet_driver.engines.lammps.script_text import join_lines, split_words
-
 
 def test_ranks_agree_with_each_other_and_with_ase(
     run_lammps, model_file, potential, water_box, tmp_path
@@ -165,9 +163,3 @@ def test_run_without_elements(run_lammps, model_file):
     result = run_lammps(text, 2)
     assert result.returncode == 2
     assert "before the atom types have elements" in result.stderr
-
-
-def test_lines_of_a_script_are_joined():
-    text = 'fix a all &\n nve # note\nprint """one\ntwo"""\nrun 1'
-    assert [split_words(line)[0] for line in join_lines(text)] == ["fix", "print", "run"]
-    assert split_words("fix a all   nve # note") == ["fix", "a", "all", "nve"]

@@ -1,0 +1,72 @@
+"""Fixes, computes and settings of a script that go to the pair style itself.
+
+Forces and energies of `pair_style pet` reach LAMMPS through a fix. What asks the pair style instead
+gets zeros from the one that stands in for it, without a message.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from ...errors import PetDriverError
+
+if TYPE_CHECKING:
+    from lammps import lammps
+
+# gcmc, widom and charge/regulation try out insertions and removals: with energies of pairs, or by
+# the total energy after the atom was excluded from neighbor lists, which the model does not read.
+# The others call the pair style for displaced atoms, or for the forces between two groups.
+_ASKING = {
+    "fix": ("gcmc", "widom", "charge/regulation", "numdiff", "numdiff/virial"),
+    "compute": ("born/matrix", "fep", "fep/ta", "group/group"),
+}
+
+
+class PairQueries:
+    """What of a script asks the pair style, noted as it is defined and checked before a run."""
+
+    def __init__(self) -> None:
+        self._styles: dict[tuple[str, str], str] = {}
+        self._excludes = False
+
+    def note(self, kind: str, words: list[str]) -> None:
+        """Note a fix or a compute.
+
+        :param kind: "fix" or "compute"
+        :param words: after it: ID, group, style, arguments
+        """
+        if len(words) < 3:
+            return
+        # Suffixes name the package that executes a style.
+        style = words[2].removesuffix("/kk").removesuffix("/omp")
+        self._styles.pop((kind, words[0]), None)
+        if style in _ASKING[kind]:
+            self._styles[kind, words[0]] = style
+
+    def note_neighbor_settings(self, words: list[str]) -> None:
+        """Note whether pairs are excluded.
+
+        :param words: after `neigh_modify`
+        """
+        if "exclude" in words[:-1]:
+            self._excludes = words[words.index("exclude") + 1] != "none"
+
+    def check(self, lmp: lammps) -> None:
+        """Warn of excluded pairs.
+
+        :raises PetDriverError: if a fix or a compute that still exists asks the pair style
+        """
+        for (kind, name), style in self._styles.items():
+            if lmp.has_id(kind, name):
+                raise PetDriverError(
+                    f"{kind} {name} has the style {style}, which asks the pair style itself and "
+                    f"would get zeros from pet; remove it with un{kind} before the run"
+                )
+        if self._excludes:
+            self._excludes = False
+            warnings.warn(
+                "neigh_modify exclude has no effect on pair_style pet, which sees all atoms whose "
+                "type is not NULL",
+                stacklevel=2,
+            )

@@ -1,0 +1,118 @@
+"""Input scripts with `pair_style pet`, in whatever order their commands come."""
+
+import numpy as np
+import pytest
+from ase.io.lammpsdata import write_lammps_data
+from lammps_runs import dumped, printed
+
+START = "units metal\natom_modify map array\n"
+READ = "read_data box.data\n"
+PET = "pair_style pet {model} dtype float64 self_test no\n"
+ELEMENTS = "pair_coeff * * H O\n"
+ZERO = "pair_style zero 3.0\npair_coeff * *\n"
+ENERGY = 'run 0 post no\nprint "ENERGY $(pe:%.17g)"\n'
+
+
+@pytest.fixture(autouse=True)
+def data_file(small_box, tmp_path):
+    """Eight molecules in a triclinic cell."""
+    write_lammps_data(
+        tmp_path / "box.data", small_box, specorder=["H", "O"], masses=True, atom_style="atomic"
+    )
+
+
+def output_of(result):
+    """What it printed, if it ended well."""
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(
+    ("asking", "sentence"),
+    [
+        ("fix a all gcmc 1 20 0 2 12345 300 -5 0.1", "fix a has the style gcmc"),
+        ("fix a all widom 1 20 2 12345 300", "fix a has the style widom"),
+        ("fix a all numdiff 1 0.001", "fix a has the style numdiff"),
+        ("compute a all group/group all", "compute a has the style group/group"),
+    ],
+    ids=["gcmc", "widom", "numdiff", "group"],
+)
+def test_what_asks_the_pair_style_is_refused(run_lammps, model_file, asking, sentence, before):
+    potential = PET.format(model=model_file) + ELEMENTS
+    first, second = (ZERO + asking + "\n", potential) if before else (potential, asking + "\n")
+    result = run_lammps(START + READ + first + second + "run 1\n", 1)
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_it_is_not_refused_once_it_is_removed(run_lammps, model_file):
+    text = START + READ + PET.format(model=model_file) + ELEMENTS
+    text += "compute a all group/group all\nuncompute a\nneigh_modify exclude type 1 1\n" + ENERGY
+    result = run_lammps(text, 1)
+    assert printed(output_of(result), "ENERGY").shape == (1, 1)
+    assert "neigh_modify exclude has no effect on pair_style pet" in result.stderr
+    text = START + READ + PET.format(model=model_file) + ELEMENTS
+    result = run_lammps(text + "pair_write 1 1 10 r 1.0 2.0 table.txt pair\n", 1)
+    assert result.returncode == 2
+    assert "pair_write asks the pair style" in result.stderr
+
+
+def test_held_atoms_stay_after_a_run_with_another_potential(run_lammps, model_file, tmp_path):
+    """The fix of the potential stays before `fix setforce`, so that forces are set to zero."""
+    text = START + READ + ZERO + "velocity all set 0 0 0\n"
+    text += "fix hold all setforce 0 0 0\nfix integrate all nve\nrun 1\n"
+    text += PET.format(model=model_file) + ELEMENTS
+    text += "dump atoms all custom 1 dump.*.txt id x y z fx fy fz\n"
+    text += "dump_modify atoms sort id format float %.17g\nrun 3\n"
+    output_of(run_lammps(text, 2))
+    assert np.abs(dumped(tmp_path, 4)[:, 4:]).max() == 0.0
+    np.testing.assert_array_equal(dumped(tmp_path, 4)[:, 1:4], dumped(tmp_path, 1)[:, 1:4])
+
+
+def test_potential_before_the_box_copies_of_it_and_its_data_file(
+    run_lammps, model_file, potential, small_box
+):
+    first = START + PET.format(model=model_file) + READ + ELEMENTS + ENERGY
+    found = printed(output_of(run_lammps(first + "write_data written.data\n", 2)), "ENERGY")
+    assert found[0, 0] == pytest.approx(potential.compute(small_box).energy, rel=1e-9)
+    again = START + "read_data written.data\n" + PET.format(model=model_file) + ELEMENTS
+    again += ENERGY + "replicate 1 2 1\n" + ENERGY
+    once, twice = printed(output_of(run_lammps(again, 1)), "ENERGY")[:, 0]
+    assert once == pytest.approx(found[0, 0], rel=1e-9)
+    assert twice == pytest.approx(2.0 * once, rel=1e-9)
+    result = run_lammps(again.replace("replicate", "fix move all nve\nreplicate"), 1)
+    assert result.returncode == 2
+    assert "put replicate before the first fix" in result.stderr
+
+
+def test_words_that_come_from_variables(run_lammps, model_file):
+    text = START + READ + PET.format(model=model_file) + ELEMENTS
+    text += 'variable action index "run 1"\n${action} post no\n'
+    text += """if $(2 > 1) then \"\"\"print "hello world" \"\"\"\n"""
+    output = output_of(run_lammps(text, 1))
+    assert "2 evaluations in" in output
+    assert "hello world" in output.splitlines()
+
+
+@pytest.mark.parametrize("command", ["jump", "include", "quit now"])
+def test_commands_that_lack_a_word(run_lammps, command):
+    result = run_lammps(START + READ + command + "\n", 1)
+    assert result.returncode == 2
+    assert result.stderr.count("pet-lmp:") == 1
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("wrong", ["pair_style pet nosuch", "read_data nosuch"])
+def test_an_error_in_one_replica_ends_all(run_lammps, model_file, wrong):
+    """The other one waits for it, in `temper`."""
+    text = "variable wrong world 1 0\n" + START + READ + 'if "${wrong} == 1" then "' + wrong
+    text += '"\n' + PET.format(model=model_file) + ELEMENTS
+    text += (
+        "variable kelvin world 300.0 310.0\nfix integrate all nvt temp ${kelvin} ${kelvin} 0.1\n"
+    )
+    text += "temper 4 2 ${kelvin} integrate 1 2\n"
+    result = run_lammps(text, 2, "-partition", "2x1")
+    assert result.returncode != 0
+    assert "nosuch" in result.stderr
