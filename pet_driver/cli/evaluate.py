@@ -175,8 +175,12 @@ def _check_labels(arguments: argparse.Namespace, frames: list[Frame]) -> None:
         )
     for name, is_there in found.items():
         key = getattr(arguments, f"{name}_key")
-        if not is_there and key not in (None, name):
+        if not is_there and key not in ((None,) if name == "stress" else (name,)):
             raise PetDriverError(f"no structure of {path} has {key!r}; correct --{name}-key")
+    for pair in arguments.property_key:
+        name, _, key = pair.partition("=")
+        if not any(name in f.labels.properties for f in frames):
+            raise PetDriverError(f"no structure of {path} has {key!r}; correct --property-key")
 
 
 def _property_keys(pairs: list[str], outputs: list[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -25,6 +26,8 @@ from . import (
     symmetrize,
     train,
 )
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Verb(Protocol):
@@ -84,11 +87,11 @@ def _run(words: list[str]) -> int:
             raise
         return 128 + signal.SIGPIPE
     except OSError as error:
-        if error.filename is None:  # no file of the user's
+        if error.filename is None and error.errno not in _NO_SPACE:  # no file of the user's
             raise
         print(
-            f"pet-driver: {error.filename} cannot be used ({error.strerror}); look at the path, "
-            "its permissions and the free space, or give another",
+            f"pet-driver: {error.filename or 'a file'} cannot be used ({error.strerror}); look at "
+            "the path, its permissions and the free space, or give another",
             file=sys.stderr,
             flush=True,
         )

@@ -6,6 +6,7 @@ import argparse
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 
@@ -58,8 +59,16 @@ def run(options: argparse.Namespace) -> None:
     try:
         workers = Workers(options.device)
         training = Training(settings, data_folder, folder, workers=workers)
-        if not options.restart:
+        if options.restart:
+            training.forget()
+        else:
             training.resume()
+        if training.ended and workers.first:
+            warnings.warn(
+                f"the training in {folder} has ended already, and its weights stay; raise "
+                "fit.steps, fit.max_time or fit.patience to go on, or add --restart",
+                stacklevel=2,
+            )
         path = training.run()
         workers.close()
     finally:

@@ -60,15 +60,29 @@ class Procedure:
         """All steps, one after another."""
         for sentence in self.student.sentences:
             self.say(sentence)
+        self._use_more_time()
         runs = self._sample(structures)
         self.systems = structures + [system for run in runs for system in run]
         self.references = references + [Reference(None, None)] * sum(map(len, runs))
+        self.work.decide("all structures", len(self.systems))
         parts = divided(len(structures), [len(run) for run in runs], self.options.seed)
         noise, seconds = self._prepare_teacher(parts)
         model = self._choose_frames(parts, noise)
         parts = self._labelled(parts.thinned(self._affordable(seconds)))
         tuned = self._tuned(model, parts)
         return self._reported(model, tuned, parts)
+
+    def _use_more_time(self) -> None:
+        """Label more structures where there is more time than in an earlier run.
+
+        Weights that were tuned on fewer are left behind.
+        """
+        before = self.work.decided("minutes")
+        if before is not None and self.options.minutes > before:
+            few, all_of_them = self.work.decided("labelled"), self.work.decided("all structures")
+            if few is not None and few < all_of_them:
+                self.work.begin_tuning_anew(("structures", "labelled"))
+        self.work.decide("minutes", max(self.options.minutes, before or 0.0))
 
     def _sample(self, structures: list[System]) -> list[list[System]]:
         """Structures of each run; the runs start from the given structures in turn."""

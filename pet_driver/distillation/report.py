@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from .measures import ALL, ByElement, Cost, Deviation, LabelError, Noise, in_mil
 
 _GOOD = 5e-3  # eV/angstrom from the teacher, which is good enough for any model
 _GOOD_SHARE = 1.0 / 3.0  # of the noise of orientation, likewise
+_MAY_GROW = 1.1  # factor of the distances of virials and covariant outputs, as forces approach
 
 
 def target(noise: Noise) -> float:
@@ -42,13 +44,24 @@ class Stage:
         """Whether tuning has done harm.
 
         It has where forces are farther from the teacher, or energies, or the symmetrization force,
-        are above the noise of orientation and larger than before.
+        are above the noise of orientation and larger than before, or virials or covariant outputs
+        are clearly farther; and where anything is not finite.
         """
-        return (
+        return not self._is_finite() or (
             self.distance.forces[ALL] > before.distance.forces[ALL]
+            or self.distance.virial > _MAY_GROW * before.distance.virial
+            or any(
+                value > _MAY_GROW * before.distance.properties[name]
+                for name, value in self.distance.properties.items()
+            )
             or self.distance.energy > max(before.distance.energy, noise.energy)
             or self.symmetrization[ALL] > max(before.symmetrization[ALL], noise.forces[ALL])
         )
+
+    def _is_finite(self) -> bool:
+        found = self.distance
+        numbers = (found.forces[ALL], found.energy, found.virial, *found.properties.values())
+        return all(map(math.isfinite, (*numbers, self.symmetrization[ALL])))
 
 
 @dataclass(frozen=True)

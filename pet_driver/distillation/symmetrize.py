@@ -50,6 +50,7 @@ def symmetrize(
         "parity": chosen.parity,
         "choice of frames": chosen.frames,
         "seed": chosen.seed,
+        "learning rate": chosen.learning_rate,
     }
     work = WorkFolder(folder, identity, restart)
     given = list(references or [Reference(None, None)] * len(structures))

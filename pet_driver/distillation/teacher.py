@@ -53,7 +53,7 @@ class TeacherLabel:
 
 
 class Teacher:
-    """Averages plain PET over orientations, in float64.
+    """Averages plain PET over orientations; sums are in float64.
 
     :param plain: in scope "none"
     :param groups: number of groups of orientations, at least 2

@@ -55,6 +55,13 @@ class WorkFolder:
         self._plan[key] = value
         self._write()
 
+    def begin_tuning_anew(self, keys: Sequence[str]) -> None:
+        """Forget some decisions and the tuning that followed from them."""
+        for key in keys:
+            self._plan.pop(key, None)
+        shutil.rmtree(self.tuning, ignore_errors=True)
+        self._write()
+
     def label(self, index: int) -> Path:
         """File of a labelled structure."""
         return self.path / "labels" / f"{index:05d}.safetensors"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,8 +80,15 @@ def _tensorboard(folder: Path) -> SummaryWriter | None:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """Rows of a ``log.csv``; none if there is no such file."""
+    """Rows of a ``log.csv``; none if there is no such file.
+
+    A row that is damaged, as by a full disk, is left out.
+    """
     if not path.exists():
         return []
+    rows = []
     with path.open(newline="") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+        for row in csv.DictReader(file):
+            with contextlib.suppress(TypeError, ValueError):
+                rows.append({k: float(v) for k, v in row.items() if v})
+    return [row for row in rows if "step" in row]

@@ -38,14 +38,13 @@ class Loop:
         started = saved = time.monotonic()
         losses = _Mean()
         with self.monitor as monitor:
-            while not self.schedule.finished(counters.step, counters.elapsed):
+            while not self._ended():
                 losses.add(take_step(before + time.monotonic() - started))
                 monitor.advance(losses.value)
                 if validate is not None and counters.step % self.fit.validate_every == 0:
                     row = validate(losses.take())
                     monitor.write(row)
-                    if self._patience_is_over(row):
-                        break
+                    self._compare_with_best(row)
                 if time.monotonic() - saved > 60.0 * self.fit.checkpoint_minutes:
                     save()
                     saved = time.monotonic()
@@ -53,8 +52,18 @@ class Loop:
                 monitor.write(validate(losses.take()))
         save()
 
-    def _patience_is_over(self, row: dict[str, float]) -> bool:
-        """Whether the error has not fallen for ``patience`` validations; same on every process.
+    def _ended(self) -> bool:
+        """Whether the schedule has ended, or the error has not fallen for ``patience`` validations.
+
+        The same on every process.
+        """
+        counters, patience = self.counters, self.fit.patience
+        if patience is not None and counters.worse >= patience:
+            return True
+        return self.schedule.finished(counters.step, counters.elapsed)
+
+    def _compare_with_best(self, row: dict[str, float]) -> None:
+        """Count validations since the lowest error.
 
         The error is that of the forces, or of the first quantity where there are no forces.
         """
@@ -64,7 +73,6 @@ class Loop:
             self.counters.best, self.counters.worse = error, 0
         else:
             self.counters.worse += 1
-        return self.fit.patience is not None and self.counters.worse >= self.fit.patience
 
 
 @dataclass

@@ -101,7 +101,8 @@ def loss(
     :param energy_weight: of the energies, at this step
     :param counts: numbers of labels that make the sums averages
     """
-    total = predicted.energies.new_zeros(())
+    # Depends on the weights even where no label counts, as energies at the first step.
+    total = 0.0 * predicted.energies.sum()
 
     def add(
         weight: float, found: Tensor, wanted: Tensor, form: str, delta: float, count: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import TracebackType
 
@@ -21,7 +22,7 @@ class Monitor:
 
     def __init__(self, fit: FitOptions, counters: Counters, folder: Path | None) -> None:
         self._limit = fit.max_time if fit.schedule == "time" else None
-        self._total = fit.steps if self._limit is None else min(int(self._limit), fit.steps)
+        self._total = fit.steps if self._limit is None else max(math.ceil(self._limit), 1)
         self._counters = counters
         self._log = self._progress = None
         if folder is not None:

@@ -162,7 +162,7 @@ def _value(field: dataclasses.Field[Any], value: object, name: str) -> object:
         return _chosen(value, field.metadata["choices"], name)
     if field.name == "may_lack" and isinstance(value, str):
         return (value,)
-    if field.name in _FILES and isinstance(value, str | list):
+    if field.name in _FILES and (isinstance(value, str | list) or field.name == "may_lack"):
         return _texts(value, name)
     if field.name == "never_held_out":
         return _positions(value, name)
@@ -222,11 +222,12 @@ def _chosen(value: object, choices: tuple[object, ...], name: str) -> object:
     return value
 
 
-def _texts(value: str | list[object], name: str) -> str | tuple[str, ...]:
+def _texts(value: object, name: str) -> str | tuple[str, ...]:
     if isinstance(value, str):
         return value
-    texts = tuple(x for x in value if isinstance(x, str))
-    if not value or len(texts) < len(value):
+    listed = value if isinstance(value, list) else []
+    texts = tuple(x for x in listed if isinstance(x, str))
+    if not texts or len(texts) < len(listed):
         raise PetDriverError(f"{name} is {value!r}; it must be a list of texts")
     return texts
 
@@ -263,6 +264,12 @@ def _check_together(options: TrainingOptions) -> None:
         if name not in labels:
             raise PetDriverError(
                 f"data.may_lack names {name!r}; known are {', '.join(sorted(labels))}"
+            )
+    for name in data.property_units:
+        if name not in data.property_keys:
+            raise PetDriverError(
+                f"data.property_units names {name!r}, which has no labels; add its key to "
+                "data.property_keys"
             )
     if fit.schedule == "time" and not fit.max_time:
         raise PetDriverError("fit.schedule is 'time', so fit.max_time must be given, in seconds")

@@ -6,6 +6,8 @@ import math
 
 from .options import FitOptions
 
+_WARMUP_SHARE = 0.1  # of the training, at most
+
 
 class Schedule:
     """Functions of `step`, the number of steps done, and `elapsed`, the seconds spent."""
@@ -21,14 +23,16 @@ class Schedule:
         return min(share, 1.0)
 
     def rate(self, step: int, elapsed: float) -> float:
-        """Factor of the learning rate, 0 to 1: linear warm-up, then a cosine to zero."""
-        fit = self.fit
-        if step < fit.warmup_steps:
-            return (step + 1) / fit.warmup_steps
-        if fit.schedule == "time":
-            done = self.done(step, elapsed)
-        else:
-            done = (step - fit.warmup_steps) / max(fit.steps - fit.warmup_steps, 1)
+        """Factor of the learning rate, 0 to 1: linear warm-up, then a cosine to zero.
+
+        The warm-up takes a tenth of the training at most.
+        """
+        fit, done = self.fit, self.done(step, elapsed)
+        if step < fit.warmup_steps and done < _WARMUP_SHARE:
+            return min(max((step + 1) / fit.warmup_steps, done / _WARMUP_SHARE), 1.0)
+        if fit.schedule != "time":
+            start = min(fit.warmup_steps, _WARMUP_SHARE * fit.steps)
+            done = (step - start) / max(fit.steps - start, 1)
         return 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
 
     def energy_weight(self, step: int, elapsed: float) -> float:

@@ -18,7 +18,7 @@ from ..frames import NAMED_CONSTANTS
 from ..graph import find_edges, graph_of_edges, species_indices
 from ..model import PET, Hyperparameters
 from .baseline import fit_baseline, force_scale, property_scales
-from .data import Frame, species_of, thinned
+from .data import Frame, Split, species_of, thinned
 from .options import TrainingOptions
 from .scales import Scales
 
@@ -50,7 +50,30 @@ def property_ranks(options: TrainingOptions, origin: Checkpoint | None) -> dict[
                 f"data.property_keys names {name!r}, which the model does not have; add it to "
                 "model.properties with its rank, 1 for a vector"
             )
+    kept = dict(origin.hyper.properties) if origin else {}
+    for name in ranks:
+        if name not in options.data.property_keys and name not in kept:
+            raise PetDriverError(
+                f"model.properties names {name!r}, which would stay random without labels; name "
+                "their key in data.property_keys"
+            )
     return ranks
+
+
+def check_species(split: Split, origin: Checkpoint | None) -> None:
+    """Check that all elements can be learned.
+
+    :raises PetDriverError: if one occurs in held-out structures only
+    """
+    known = {*species_of(split.training), *(origin.hyper.species if origin else ())}
+    missing = [
+        chemical_symbols[number] for number in species_of(split.frames) if number not in known
+    ]
+    if missing:
+        raise PetDriverError(
+            f"{', '.join(missing)} occurs in validation or test structures only, so no model can "
+            "learn it; keep a structure with it in training (data.never_held_out), or leave it out"
+        )
 
 
 def hyperparameters(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from ..errors import PetDriverError
 from ..model import PET
@@ -44,8 +46,7 @@ class TrainingState:
 
     def __init__(self, network: PET, scales: Scales, order: Order, fit: FitOptions) -> None:
         self.network, self.scales, self.order = network, scales, order
-        average = get_ema_multi_avg_fn(fit.ema_decay)  # type: ignore[no-untyped-call] # torch's
-        self.average = AveragedModel(network, multi_avg_fn=average)
+        self.average = AveragedModel(network, multi_avg_fn=_averaging(fit.ema_decay))
         # The averaged weights are only differentiated with respect to positions.
         self.average.requires_grad_(False)
         self.optimizer = Optimizer(network, fit)
@@ -60,6 +61,7 @@ class TrainingState:
         """Write all that `load` needs to continue exactly from here, whole or not at all.
 
         :param data: what tells the data and their split from others
+        :raises PetDriverError: if the file cannot be written
         """
         content = {
             "data": data,
@@ -71,8 +73,13 @@ class TrainingState:
             **dataclasses.asdict(self.counters),
         }
         partial = path.with_name(path.name + ".part")
-        torch.save(content, partial)
-        partial.replace(path)
+        try:
+            torch.save(content, partial)
+            partial.replace(path)
+        except (OSError, RuntimeError) as error:  # torch's own error of a full disk is the latter
+            raise PetDriverError(
+                f"{path} cannot be written ({error}); look at its permissions and the free space"
+            ) from error
 
     def load(self, path: Path, device: torch.device, data: str) -> None:
         """Continue from a state that `save` wrote.
@@ -102,3 +109,18 @@ class TrainingState:
                 f"{path} is of a training with other data, or another split of them; add --restart "
                 "to begin anew, or give another output"
             )
+
+
+def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Exponential moving average, whose memory is at first a share of the steps that were done.
+
+    So the first weights, which are random, are forgotten in short trainings too.
+    """
+
+    @torch.no_grad()
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        done = int(count)
+        share = 1.0 - min(decay, (1 + done) / (10 + done))
+        torch._foreach_lerp_(list(averaged), list(current), share)
+
+    return update

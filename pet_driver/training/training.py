@@ -26,6 +26,7 @@ from .order import Order
 from .results import trained_model, write_results
 from .schedule import Schedule
 from .start import (
+    check_species,
     frames_with_all_species,
     hyperparameters,
     initial_network,
@@ -68,6 +69,7 @@ class Training:
         origin = load_origin(options)
         ranks = property_ranks(options, origin)
         self.split: Split = split or read_split(data_folder, options.data, ranks)
+        check_species(self.split, origin)
         self.hyper = hyperparameters(options, origin, species_of(self.split.frames))
         network = initial_network(self.hyper, origin, fit.seed, self.device)
         self.scales = initial_scales(options, self.hyper, origin, self.split.training)
@@ -169,20 +171,24 @@ class Training:
     def resume(self) -> None:
         """Continue from ``state.pt`` in the folder, if there is one.
 
-        Warns where the training has ended already.
-
         :raises PetDriverError: if the file is damaged or belongs to another network or other data
         """
-        path, counters = self.folder / STATE_FILE, self.state.counters
-        if not path.exists():
-            return
-        self.state.load(path, self.device, self.split.digest())
-        if self.schedule.finished(counters.step, counters.elapsed) and self.workers.first:
-            warnings.warn(
-                f"the training in {self.folder} has ended already, and its weights stay; raise "
-                "fit.steps or fit.max_time to go on, or add --restart",
-                stacklevel=2,
-            )
+        path = self.folder / STATE_FILE
+        if path.exists():
+            self.state.load(path, self.device, self.split.digest())
+
+    def forget(self) -> None:
+        """Remove ``state.pt`` from the folder, so that no later run continues from it."""
+        if self.workers.first:
+            (self.folder / STATE_FILE).unlink(missing_ok=True)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to do."""
+        counters, patience = self.state.counters, self.options.fit.patience
+        if patience is not None and counters.worse >= patience:
+            return True
+        return self.schedule.finished(counters.step, counters.elapsed)
 
     def _shift_baseline(self) -> None:
         """Fit the baseline of the model started from to the energies of the new data."""

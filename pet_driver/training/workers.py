@@ -75,14 +75,20 @@ class Workers:
         """
         if self.size == 1:
             return numbers
-        gradients = [_gradient(p) for p in parameters]
+        changed = list(parameters)
+        present = numbers.new_tensor([p.grad is not None for p in changed])
+        gradients = [_gradient(p) for p in changed]
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        self.add(flat)
-        self.add(numbers)
+        for summed in (flat, numbers, present):
+            self.add(summed)
         start = 0
         for gradient in gradients:
             gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
             start += gradient.numel()
+        # What has a gradient nowhere is left alone by the optimizer, as with one process.
+        for parameter, count in zip(changed, present.tolist(), strict=True):
+            if not count:
+                parameter.grad = None
         return numbers
 
     def add(self, values: Tensor) -> Tensor:

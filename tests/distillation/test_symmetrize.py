@@ -103,6 +103,16 @@ def test_an_interrupted_run_resumes_with_the_same_labels(tmp_path):
     symmetrize(origin, molecules(6, seed=1), tmp_path / "a", short, restart=True, say=str)
 
 
+def test_more_time_labels_more_structures(tmp_path):
+    origin, systems = plain_model(), molecules(12)
+    short = replace(SHORT, minutes=1e-6, steps=2)
+    _, few = symmetrize(origin, systems, tmp_path, short, say=str)
+    _, more = symmetrize(origin, systems, tmp_path, replace(short, minutes=2.0), say=str)
+    assert sum(few.structures.values()) < sum(more.structures.values()) == len(systems)
+    with pytest.raises(PetDriverError, match="another learning rate; add --restart"):
+        symmetrize(origin, systems, tmp_path, replace(short, learning_rate=2e-3), say=str)
+
+
 def test_outputs_that_are_kept_and_left_behind():
     outputs = (("non_conservative_forces", 1), ("mu", 1), ("alpha", 2))
     modern = replace(

@@ -243,6 +243,28 @@ def test_two_processes_train_like_one(folder, tmp_path, optimizer, draws):
 
 
 @pytest.mark.slow
+def test_two_processes_leave_alone_what_no_label_of_a_batch_concerns(tmp_path):
+    """Heads of dipoles, of which one structure has any: Muon takes full steps along gradients."""
+    frames = molecules(6)
+    for atoms in frames[1:]:
+        del atoms.info["mu"]
+    ase.io.write(tmp_path / "few.xyz", frames, format="extxyz")
+    data = {**DIPOLES["data"], "file": "few.xyz", "validation": 0, "test": 0}
+    sections = {**DIPOLES, "data": {**data, "may_lack": ["dipole"]}}
+    path = options_file(tmp_path, "few", sections, steps=9, batch_size=2, learning_rate=3e-3)
+    states = []
+    for count in (1, 2):
+        done = train_in_processes(tmp_path, path, tmp_path / f"out_{count}", count)
+        assert done.returncode == 0, done.stderr
+        state = torch.load(tmp_path / f"out_{count}" / "state.pt", weights_only=True)
+        states.append(state["network"])
+    heads = {key: x for key, x in states[0].items() if key.startswith("property_heads")}
+    assert heads
+    for key, alone in heads.items():
+        torch.testing.assert_close(states[1][key], alone, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
 def test_all_processes_end_when_one_is_killed(folder, tmp_path):
     path = options_file(tmp_path, "failing", SOLID, steps=10**6, validate_every=2)
     out = tmp_path / "out"

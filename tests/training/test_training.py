@@ -178,7 +178,19 @@ def test_former_names_of_options(tmp_path):
         ({"fit": {"ema_decay": 1}}, "the averaged weights never change"),
         ({"fit": {"seed": 10**30}}, "fit.seed is 1000"),
         ({"model": {"properties": "dipole"}}, "the section model.properties is 'dipole'"),
-        ({"model": {"properties": {"forces": 1}}}, "the name of a result that every model gives"),
+        (
+            {
+                "model": {"properties": {"forces": 1}},
+                "data": {**OPTIONS["data"], "property_keys": {"forces": "mu"}},
+            },
+            "the name of a result that every model gives",
+        ),
+        ({"model": {"properties": {"dipole": 1}}}, "which would stay random without labels"),
+        ({"data": {"file": "data.xyz", "may_lack": 5}}, "data.may_lack is 5; it must be a list"),
+        (
+            {"data": {"file": "data.xyz", "property_units": {"mu": "D"}}},
+            "data.property_units names 'mu', which has no labels",
+        ),
         ({"name": ""}, "gives no name"),
         ({"card": {"x": float("nan")}}, "the section card cannot be written"),
     ],
@@ -189,6 +201,56 @@ def test_options_are_checked_first(folder, tmp_path, capsys, change, sentence):
     arguments = ["train", str(path), "--data-folder", str(folder), "-o", str(tmp_path / "run")]
     assert main(arguments) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_an_ended_training_says_so(folder, tmp_path, capsys):
+    path = tmp_path / "options.yaml"
+    path.write_text(yaml.safe_dump({**OPTIONS, "fit": {"steps": 2}}))
+    arguments = ["train", str(path), "--data-folder", str(folder), "-o", str(tmp_path / "run")]
+    for sentence, there in (("has ended already", False), ("has ended already", True)):
+        assert main(arguments) == 0
+        assert (sentence in capsys.readouterr().err) == there
+    (tmp_path / "run" / "log.csv").write_text("step,loss\n1,2.0\n2,1.2e-\n")
+    assert main(arguments) == 0
+
+
+def test_first_weights_are_forgotten_and_the_rate_falls_in_short_trainings(folder, tmp_path):
+    run = training(folder, tmp_path, steps=20, warmup_steps=200, ema_decay=0.9999)
+    rates = [run.schedule.rate(step, 0.0) for step in range(20)]
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[-1] < 0.05
+    start = {key: x.clone() for key, x in run.state.network.state_dict().items()}
+    run.run()
+    raw, averaged = run.state.network.state_dict(), run.state.averaged_network.state_dict()
+    moved = sum((raw[key] - x).square().sum() for key, x in start.items())
+    behind = sum((raw[key] - averaged[key]).square().sum() for key in start)
+    assert behind < 0.1 * moved
+
+
+def test_elements_must_be_in_training(tmp_path):
+    ase.io.write(tmp_path / "data.xyz", molecules(4), format="extxyz")
+    other = molecules(1)[0]
+    other.numbers[0] = 16
+    ase.io.write(tmp_path / "other.xyz", other, format="extxyz")
+    data = {"file": "data.xyz", "validation": 1, "test": "other.xyz"}
+    path = tmp_path / "options.yaml"
+    path.write_text(yaml.safe_dump({**OPTIONS, "data": data}))
+    with pytest.raises(PetDriverError, match="S occurs in validation or test structures only"):
+        Training(read_options(path), tmp_path, tmp_path / "run")
+
+
+@pytest.mark.parametrize("scope", ["layer", "none"])
+def test_energies_alone_can_be_trained(tmp_path, scope):
+    frames = molecules(6)
+    for atoms in frames:
+        del atoms.arrays["forces"]
+    ase.io.write(tmp_path / "data.xyz", frames, format="extxyz")
+    data = {"file": "data.xyz", "validation": 1, "test": 1, "may_lack": ["forces"]}
+    fit = {"steps": 3, "symmetrization_weight": 0.0}
+    path = tmp_path / "options.yaml"
+    model = {**OPTIONS["model"], "scope": scope}
+    path.write_text(yaml.safe_dump({**OPTIONS, "data": data, "model": model, "fit": fit}))
+    assert Training(read_options(path), tmp_path, tmp_path / "run").run().exists()
 
 
 def test_dates_on_a_card_are_texts(folder, tmp_path):
@@ -203,8 +265,11 @@ def test_dates_on_a_card_are_texts(folder, tmp_path):
 def test_a_training_is_not_resumed_with_other_data(folder, tmp_path):
     run = training(folder, tmp_path, steps=1)
     run.run()
-    with pytest.warns(UserWarning, match="has ended already, and its weights stay"):
-        run.resume()
+    run.resume()
+    assert run.ended
+    run.forget()
+    assert not (tmp_path / "run" / "state.pt").exists()
+    run.save_state()
     ase.io.write(tmp_path / "data.xyz", molecules(30, seed=1), format="extxyz")
     other = training(tmp_path, tmp_path, steps=2)
     with pytest.raises(PetDriverError, match="other data, or another split"):
