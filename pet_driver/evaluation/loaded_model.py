@@ -42,13 +42,15 @@ class LoadedModel:
         :raises PetDriverError: if the weights do not fit the hyperparameters
         """
         keep_freed_memory()
-        # Frozen weights: only the gradient with respect to the edge vectors is ever computed.
-        network = checkpoint.network(DTYPES[dtype], device).eval().requires_grad_(False)
-        uncertainty = checkpoint.uncertainty
-        if uncertainty is not None:
-            uncertainty = uncertainty.to(device, torch.float64)
+        with torch.inference_mode(False):  # as gradients will pass through, wherever this is called
+            # Frozen weights: only the gradient with respect to the edge vectors is ever computed.
+            network = checkpoint.network(DTYPES[dtype], device).eval().requires_grad_(False)
+            uncertainty = checkpoint.uncertainty
+            if uncertainty is not None:
+                uncertainty = uncertainty.to(device, torch.float64)
+            rescaling = Rescaling(checkpoint, device)
         description = dataclasses.replace(checkpoint, weights={}, uncertainty=None)
-        return cls(description, network, Rescaling(checkpoint, device), uncertainty, device, dtype)
+        return cls(description, network, rescaling, uncertainty, device, dtype)
 
     def check_placement(self, device: torch.device, dtype: str) -> None:
         """Check that the network is where, and as precise as, a potential needs it.

@@ -137,8 +137,9 @@ class Potential(DescribedModel):
             if not len(system):
                 raise PetDriverError(f"structure {index} has no atoms; give at least one")
         found: list[Prediction] = []
-        for group in batches_for(self.device, systems):
-            found += self._computed(group)
+        with torch.inference_mode(False):  # gradients are needed, wherever this is called
+            for group in batches_for(self.device, systems):
+                found += self._computed(group)
         return found
 
     def evaluate(self, graph: Graph) -> Prediction:

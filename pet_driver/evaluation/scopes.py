@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -14,6 +15,7 @@ from ..model import PET, PassOptions
 from ..runtime.arithmetic import Arithmetic
 from ..runtime.table_sizes import TableSizes
 from .evaluation import Evaluation, EvaluationRequest
+from .neighbors_on_a_line import atom_on_a_line
 from .rotated_copies import CopyEvaluator, RotatedCopies
 from .sample_memory import SampleMemory
 
@@ -49,6 +51,7 @@ class Evaluator:
         self._constants = constants or network.hyper.frames
         self._rotations = fixed_rotations(extra_rotations, parity)
         self._covariant = bool(network.hyper.properties)
+        self._lines_are_known = False
 
     def evaluate(self, graph: Graph, request: EvaluationRequest | None = None) -> Evaluation:
         """Energies of this process's own atoms, and their gradient, in units of the network.
@@ -153,6 +156,8 @@ class Evaluator:
         self, seen: Graph, vectors: Tensor, request: EvaluationRequest
     ) -> Evaluation:
         """Evaluate in the scopes atom and structure."""
+        if self.scope == "atom" and self.network.hyper.exchanges:
+            self._look_for_lines(seen)
         copies = self._copies(seen, request.memory)
         chunk = self._chunk(seen, request) or torch.iinfo(torch.int64).max
         evaluator = CopyEvaluator(self.network, seen, chunk)
@@ -160,6 +165,19 @@ class Evaluator:
         n_owned = seen.n_owned
         properties = {name: x[:n_owned] for name, x in properties.items()}
         return Evaluation(energies[:n_owned], plain + through, properties, symmetrization=through)
+
+    def _look_for_lines(self, seen: Graph) -> None:
+        """Warn once of an atom for which the scope atom is not exact."""
+        if self._lines_are_known:
+            return
+        atom = atom_on_a_line(seen, self.network.hyper.cutoff, self._constants)
+        if atom is not None:
+            self._lines_are_known = True
+            warnings.warn(
+                f"all neighbors of atom {atom} (from 0) lie on one line, and their neighbors do "
+                "not: energies in scope atom change as the structure turns; use scope layer",
+                stacklevel=2,
+            )
 
     def _frames(
         self,

@@ -12,7 +12,9 @@ from .neighbor_pairs import NeighborGeometry
 from .rotations import frame_from_axes, rotations_about_first_axis, tetrahedral_rotations
 from .switches import switch_off
 
-_NEGLIGIBLE_SWITCH = 1e-20  # of a neighbor's switch: below it the neighbor cannot define an axis
+# Of a neighbor's switch: below it the neighbor cannot define an axis. Shares of a single neighbor
+# that leaves stay defined down to it, and its square can still be represented.
+_NEGLIGIBLE_SWITCH = 1e-140
 _ON_AXIS = 1e-10  # sin^2 below which the direction across an axis is not taken from a neighbor
 
 # environment (n_samples,), frames (n_samples, 3, 3), weights (n_samples,)

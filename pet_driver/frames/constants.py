@@ -11,6 +11,22 @@ from typing import Any
 
 _SHORTEST = 0.02  # length of a contrast, angstrom: shorter ones would overflow over a cutoff
 
+# Smallest value of each number; windows that are narrower would overflow.
+_LEAST = {
+    "margin": 1e-3,
+    "beta": 1e-3,
+    "sin2_threshold": 5e-3,
+    "sin2_width": 5e-3,
+    "axis_margin": 1e-3,
+    "axial_threshold": 0.0,
+    "axial_width": 1e-3,
+    "pruning_fraction": 0.0,
+    "pruning_width": 1e-3,
+    "pruning_rounds": 0,
+    "pruning_threshold": 0.0,
+    "pruning_threshold_width": 1e-3,
+}
+_ROUNDING = 1e-9
 _OF_CONTRAST = ("contrast", "maximum_power")
 
 # Keys of model files and options files, where they differ from the names of the attributes.
@@ -43,8 +59,9 @@ class FrameConstants:
     is always switched on; see `pruning`.
 
     :raises ValueError: if the number of axial copies is odd or too small, the window in sin^2
-        reaches below 0, a length of the contrast is below 0.02 angstrom, a number is not finite, or
-        a window of pruning does not end below the largest weight
+        reaches below 0, a width is not above 0, a length of the contrast is below 0.02 angstrom, a
+        number is not finite, or the window of pruning ends above the largest weight (with contrast,
+        not below it)
     """
 
     margin: float = 0.15
@@ -64,6 +81,7 @@ class FrameConstants:
     maximum_power: float = 8.0
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         copies = self.axial_copies
         if copies < 4 or copies % 2:
             raise ValueError(f"axial_copies is {copies}; it must be even and at least 4")
@@ -75,6 +93,20 @@ class FrameConstants:
             )
         if self.contrast is not None:
             self._check_contrast()
+
+    def _check_numbers(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is None and name == "axis_margin":
+                continue
+            if not least <= value < math.inf:
+                raise ValueError(f"{name} is {value}; it must be a number of at least {least:g}")
+        end = self.pruning_fraction + self.pruning_width
+        if end > 1.0 + _ROUNDING:
+            raise ValueError(
+                f"pruning_fraction + pruning_width is {end:g}; give at most 1, as otherwise even "
+                "the heaviest frame would be pruned"
+            )
 
     def _check_contrast(self) -> None:
         given = self.contrast

@@ -27,18 +27,19 @@ def fixed_rotations(extra_rotations: int, parity: bool) -> Tensor:
     """Matrices that multiply every frame from the right: the identity and further rotations.
 
     The set is the same in every call: a rotation drawn anew would make the energy a random function
-    of time. Averages over ``F`` and ``F diag(1, -1, 1)`` are invariant under inversion too, as the
-    second axis of a frame is a pseudovector.
+    of time. As the second axis of a frame is a pseudovector, a frame F of a structure becomes
+    ``M F D`` with ``D = diag(1, -1, 1)`` as the structure is mirrored by M. So averages over
+    ``F R`` and ``F D R`` for each rotation R are invariant under mirrors and inversion too.
 
     :param extra_rotations: number of rotations besides the identity
-    :param parity: add the mirrored copy of each, for invariance under O(3)
+    :param parity: add ``D R`` for each R, for invariance under O(3)
     :return: (n_rotations, 3, 3), float64
     """
     rotations = [torch.eye(3, dtype=torch.float64)[None], _even_rotations(extra_rotations)]
     matrices = torch.cat(rotations)
     if parity:
         mirror = torch.diag(torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64))
-        matrices = torch.cat([matrices, matrices @ mirror])
+        matrices = torch.cat([matrices, mirror @ matrices])
     return matrices
 
 

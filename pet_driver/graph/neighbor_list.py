@@ -86,8 +86,10 @@ def periodic_cell(system: System) -> NDArray[np.float64]:
             f"direction {int(np.argmax(missing))} is periodic but its lattice vector is zero; "
             "give a cell or set pbc to F"
         )
-    cell = np.asarray(complete_cell(cell), dtype=np.float64)
-    if abs(np.linalg.det(cell)) < 1e-6:
+    with np.errstate(invalid="ignore"):
+        cell = np.asarray(complete_cell(cell), dtype=np.float64)
+        volume = abs(np.linalg.det(cell))
+    if not volume >= 1e-6:  # nor where it is no number, as of parallel vectors
         raise PetDriverError(
             f"the cell {cell.tolist()} has no volume; its vectors must not lie in one plane"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -119,7 +120,7 @@ class Listed(NamedTuple):
 
 
 class VerletCache:
-    """The Verlet lists that were used last.
+    """The Verlet lists that were used last; several threads may ask for lists.
 
     :param cutoff: angstrom
     :param skin: angstrom; 0: the neighbors of every structure are searched anew
@@ -131,6 +132,15 @@ class VerletCache:
         self.cutoff, self.skin = cutoff, skin
         self.searches = 0
         self._lists: list[VerletList] = []  # the one used last at the end
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> tuple[float, float]:
+        """Copies begin without lists."""
+        return self.cutoff, self.skin
+
+    def __setstate__(self, state: tuple[float, float]) -> None:
+        """Begin without lists."""
+        self.__init__(*state)  # type: ignore[misc]
 
     def edges(self, system: System, begins_batch: bool = False) -> Edges:
         """Edges of a structure, from a list that is complete for it or from a new one.
@@ -154,6 +164,10 @@ class VerletCache:
         """
         check_finite(system.positions, system.cell)
         cell = periodic_cell(system)
+        with self._lock:
+            return self._listed(system, cell, begins_batch)
+
+    def _listed(self, system: System, cell: NDArray[np.float64], begins_batch: bool) -> Listed:
         inverse = np.asarray(np.linalg.inv(cell), dtype=np.float64)
         last = self._lists[-1] if self._lists else None
         for candidate in self._candidates(last, len(self._lists) if begins_batch else _MOST_TRIED):
@@ -165,8 +179,8 @@ class VerletCache:
             self.searches += 1
             candidate = VerletList(system, self.cutoff, max(self.skin, 0.0))
             positions = system.positions
-            self._take_turn(candidate, last)
             self._make_room(candidate)
+            self._take_turn(candidate, last)
         self._lists.append(candidate)
         if last is not None:
             last.follower = candidate
@@ -179,12 +193,12 @@ class VerletCache:
         """
         rest = self._lists[: -most - 1 : -1]
         expected = last.follower if last is not None else None
-        return rest if expected is None else [expected, *rest]
+        return [expected, *rest] if expected in self._lists else rest
 
     def _take_turn(self, new: VerletList, last: VerletList | None) -> None:
         """Let a new list follow where the expected one did, and replace it if it is outdated."""
         expected = last.follower if last is not None else None
-        if expected is None or expected is last:
+        if expected is None or expected is last or expected not in self._lists:
             return
         new.follower = expected.follower if expected.follower is not expected else new
         if expected.outdated_by(new):

@@ -83,6 +83,11 @@ class Hyperparameters:
             raise ValueError(
                 f"width {self.width} cannot be shared by {self.heads} heads; make it a multiple"
             )
+        if self.final_norm and self.node_width != self.width:
+            raise ValueError(
+                f"node_width is {self.node_width} and width {self.width}, but the norm at the end "
+                "of each layer is the same for both; make them equal"
+            )
 
     def _check_cutoffs(self) -> None:
         if not 0.0 < self.cutoff_width <= self.cutoff:
@@ -120,6 +125,12 @@ class Hyperparameters:
         for radius in radii:
             if not 0.0 < radius < math.inf:
                 raise ValueError(f"zbl_radii contains {radius}; give positive numbers, in angstrom")
+
+    @property
+    def final_norm(self) -> bool:
+        """Whether a norm ends each layer, as with the paper's option PreLN."""
+        given = self.foreign.final_norm
+        return not self.modern and self.order == "pre" if given is None else given
 
     @property
     def modern(self) -> bool:

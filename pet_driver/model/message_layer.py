@@ -36,11 +36,7 @@ class MessageLayer(nn.Module):
         self.transformer = nn.ModuleList(
             transformer_layer(hyper) for _ in range(hyper.attention_layers)
         )
-        # The paper's PreLN option ends each stack of transformer layers with a norm.
-        final = hyper.foreign.final_norm
-        if final is None:
-            final = not hyper.modern and hyper.order == "pre"
-        self.final_norm = NORMALIZATIONS[hyper.normalization](width) if final else None
+        self.final_norm = NORMALIZATIONS[hyper.normalization](width) if hyper.final_norm else None
 
     def node_features(self, species: Tensor, carried: Tensor | None) -> Tensor:
         """Node features that the layer begins with: embedded species, or those carried along.

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.build import molecule as build_molecule
@@ -174,6 +175,37 @@ def test_parity(hyper, scope, rotations):
         assert worst_change(with_parity, structure, [mirror, rotations[1]]).max() < 1e-10
     without = potential_of(hyper, scope)
     assert worst_change(without, atoms, [mirror]).max() > 1e-6
+    more = potential_of(hyper, scope, parity=True, extra_rotations=2)
+    assert worst_change(more, atoms, [mirror, rotations[1]]).max() < 1e-10
+
+
+def test_atoms_whose_neighbors_lie_on_a_line_are_named_in_scope_atom():
+    """There is no second axis that turns with the atoms beyond; scope layer does not need one."""
+    line = Atoms("OHOH", [[0, 0, 0], [0.97, 0, 0], [2.9, 2.0, 0], [3.2, 2.8, 0.4]])
+    turns = Rotation.random(4, random_state=7).as_matrix()
+    with pytest.warns(UserWarning, match=r"all neighbors of atom 0 \(from 0\) lie on one line"):
+        potential_of(MODERN, "atom").compute(line)
+    assert worst_change(potential_of(MODERN, "layer"), line, turns).max() < 1e-10
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pair = build_molecule("H2")
+        far = Atoms(pair.numbers, pair.positions[:, [2, 0, 1]] + [20.0, 3.0, 0.0])
+        for atoms in (build_molecule("CO2"), pair + far, build_molecule("H2O")):
+            potential_of(MODERN, "atom").compute(atoms)
+
+
+def test_the_last_neighbor_stays_an_axis_until_it_is_gone(rotations):
+    """With the original code's narrow cosine cutoff it is seen until it reaches the cutoff."""
+    hyper = replace(PAPER, cutoff_width=0.2, frames=CONTRAST.frames)
+    pair = Atoms("OH", [[0, 0, 0], [3.4895, 0, 0]])
+    assert worst_change(potential_of(hyper, "layer"), pair, rotations).max() < 1e-10
+
+
+def test_gradients_are_there_in_inference_mode(molecule):
+    with torch.inference_mode():
+        potential = potential_of(MODERN, "layer")
+        found = potential.compute(molecule)
+    assert_same(found, potential_of(MODERN, "layer").compute(molecule))
 
 
 def test_extra_rotations_are_exact_and_the_same_in_every_call(molecule, rotations):

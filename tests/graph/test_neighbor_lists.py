@@ -1,5 +1,8 @@
 """Neighbor lists that are used again equal those of a new search, bit for bit."""
 
+import copy
+import threading
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -7,6 +10,7 @@ from ase.build import bulk
 
 from pet_driver.errors import PetDriverError
 from pet_driver.graph import System, VerletCache, closest_pairs, find_edges, verlet_cache
+from pet_driver.graph.verlet_cache import VerletList
 
 CUTOFF, SKIN = 4.0, 0.8
 
@@ -111,6 +115,53 @@ def test_many_different_structures_do_not_fill_the_memory(monkeypatch):
         assert_same(lists, Atoms("He2", [[0, 0, 0], [distance, 0, 0]]))
     assert lists.searches == 300
     assert len(lists._lists) == 128
+
+
+def test_lists_that_make_room_are_not_expected_any_more(monkeypatch):
+    """Of beads in turn, with room for all but the last one."""
+    random = np.random.default_rng(5)
+    atoms = structures()["bulk"]
+    beads = [atoms.copy() for _ in range(5)]
+    for bead in beads:
+        bead.positions += random.normal(size=(len(atoms), 3))
+    size = len(VerletList(System.from_atoms(beads[0]), CUTOFF, SKIN).centre)
+    for room in np.linspace(3.5, 5.0, 7):
+        monkeypatch.setattr(verlet_cache, "_MOST_PAIRS", int(room * size))
+        lists = VerletCache(CUTOFF, SKIN)
+        for _ in range(30):
+            for bead in beads:
+                bead.positions += 0.03 * random.normal(size=(len(atoms), 3))
+                assert_same(lists, bead)
+
+
+def test_threads_share_lists():
+    lists, failed = VerletCache(CUTOFF, SKIN), []
+
+    def walk(seed):
+        random, atoms = np.random.default_rng(seed), structures()["molecule"]
+        try:
+            for _ in range(200):
+                atoms.positions += 0.05 * random.normal(size=(len(atoms), 3))
+                lists.edges(System.from_atoms(atoms))
+        except PetDriverError:
+            pass  # atoms met on the walk
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=walk, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert_same(copy.deepcopy(lists), structures()["molecule"])
+
+
+@pytest.mark.parametrize("pbc", [(1, 0, 1), (1, 1, 0), (0, 1, 1), (1, 1, 1)])
+def test_parallel_vectors_have_no_volume(pbc):
+    cell = np.array([[3.0, 0, 0], [3.0, 0, 0], [-3.0, 0, 0]])
+    with pytest.raises(PetDriverError, match="has no volume"):
+        find_edges(System.from_atoms(Atoms("He", cell=cell, pbc=pbc)), CUTOFF)
 
 
 def test_the_list_of_a_dense_cell_is_not_kept_for_a_wide_one():

@@ -20,6 +20,14 @@ from pet_driver.model import Hyperparameters, flat_fields
         ({"cutoff_width": 9.0}, "cutoff_width 9.0 must lie between 0 and the cutoff 4.5"),
         ({"frames": {"margin": 5.0}}, "margin 5.0 must be smaller than the cutoff"),
         ({"frames": {"axial_copies": 5}}, "axial_copies is 5"),
+        ({"frames": {"margin": -0.2}}, "margin is -0.2; it must be a number of at least 0.001"),
+        ({"frames": {"margin": float("nan")}}, "margin is nan"),
+        ({"frames": {"axis_margin": 0.0}}, "axis_margin is 0.0"),
+        ({"frames": {"spread_width": 0.001}}, "sin2_width is 0.001"),
+        ({"frames": {"pruning_fraction": 1.0}}, r"pruning_width is 1.1; give at most 1"),
+        ({"frames": {"pruning_width": 0.0}}, "pruning_width is 0.0"),
+        ({"properties": {"stress": 2}}, "the name of a result that every model gives"),
+        ({"block": "paper", "node_width": 8, "width": 16}, "node_width is 8 and width 16"),
         ({"properties": {"dipole": 3}}, "property 'dipole' of rank 3 is not possible"),
         ({"adaptive_method": "guess"}, "adaptive_method is 'guess'; it must be one of solver"),
         ({"adaptive_neighbors": 0.0}, "adaptive_neighbors is 0.0; it must be positive"),
@@ -27,7 +35,10 @@ from pet_driver.model import Hyperparameters, flat_fields
         ({"zbl_radii": [0.3, 0.4]}, "zbl_radii has 2 numbers for 1 species"),
         ({"zbl_radii": [-1.0]}, "zbl_radii contains -1.0; give positive numbers, in angstrom"),
         ({"zbl_radii": [0.0]}, "zbl_radii contains 0.0; give positive numbers, in angstrom"),
-        ({"block": "paper", "final_combination": True}, "final_combination is for the modern"),
+        (
+            {"block": "paper", "node_width": 64, "final_combination": True},
+            "final_combination is for the modern",
+        ),
     ],
 )
 def test_wrong_values(values, message):
