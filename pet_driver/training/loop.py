@@ -38,7 +38,7 @@ class Loop:
         started = saved = time.monotonic()
         losses = _Mean()
         with self.monitor as monitor:
-            while not self._ended():
+            while not self.schedule.ended(counters.step, counters.elapsed, counters.worse):
                 losses.add(take_step(before + time.monotonic() - started))
                 monitor.advance(losses.value)
                 if validate is not None and counters.step % self.fit.validate_every == 0:
@@ -52,18 +52,8 @@ class Loop:
                 monitor.write(validate(losses.take()))
         save()
 
-    def _ended(self) -> bool:
-        """Whether the schedule has ended, or the error has not fallen for ``patience`` validations.
-
-        The same on every process.
-        """
-        counters, patience = self.counters, self.fit.patience
-        if patience is not None and counters.worse >= patience:
-            return True
-        return self.schedule.finished(counters.step, counters.elapsed)
-
     def _compare_with_best(self, row: dict[str, float]) -> None:
-        """Count validations since the lowest error.
+        """Count validations since the lowest error; the same on every process.
 
         The error is that of the forces, or of the first quantity where there are no forces.
         """

@@ -53,7 +53,11 @@ class Schedule:
         """Whether one frame per centre is drawn, instead of averaging over all."""
         return self.done(step, elapsed) < self.fit.sampled_share
 
-    def finished(self, step: int, elapsed: float) -> bool:
-        """Whether all steps are done, or the time is over."""
+    def ended(self, step: int, elapsed: float, worse: int) -> bool:
+        """Whether all steps are done, or the time or the patience is over.
+
+        :param worse: number of validations since the lowest error
+        """
         late = self.fit.max_time is not None and elapsed > self.fit.max_time
-        return step >= self.fit.steps or late
+        impatient = self.fit.patience is not None and worse >= self.fit.patience
+        return step >= self.fit.steps or late or impatient

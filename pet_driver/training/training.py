@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -166,7 +167,7 @@ class Training:
     def save_state(self) -> None:
         """Write ``state.pt`` into the folder, if this is the first process."""
         if self.workers.first:
-            self.state.save(self.folder / STATE_FILE, self.split.digest())
+            self.state.save(self.folder / STATE_FILE, self._data)
 
     def resume(self) -> None:
         """Continue from ``state.pt`` in the folder, if there is one.
@@ -175,7 +176,12 @@ class Training:
         """
         path = self.folder / STATE_FILE
         if path.exists():
-            self.state.load(path, self.device, self.split.digest())
+            self.state.load(path, self.device, self._data)
+
+    @functools.cached_property
+    def _data(self) -> str:
+        """What tells the data and their split from others."""
+        return self.split.digest()
 
     def forget(self) -> None:
         """Remove ``state.pt`` from the folder, so that no later run continues from it."""
@@ -185,10 +191,8 @@ class Training:
     @property
     def ended(self) -> bool:
         """Whether there is nothing left to do."""
-        counters, patience = self.state.counters, self.options.fit.patience
-        if patience is not None and counters.worse >= patience:
-            return True
-        return self.schedule.finished(counters.step, counters.elapsed)
+        counters = self.state.counters
+        return self.schedule.ended(counters.step, counters.elapsed, counters.worse)
 
     def _shift_baseline(self) -> None:
         """Fit the baseline of the model started from to the energies of the new data."""

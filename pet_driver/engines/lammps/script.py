@@ -276,8 +276,7 @@ class Script:
         kinds = ("nbondtypes", "nangletypes", "ndihedraltypes", "nimpropertypes")
         alone = self.pair is not None and not self.pair.style.overlay
         if alone and "nocoeff" not in words and not any(map(self.lmp.extract_setting, kinds)):
-            words = [*words, "nocoeff"]
-            self._lammps(" ".join(["write_data", *words]))
+            self._lammps(" ".join(["write_data", *words, "nocoeff"]))
         else:
             self._lammps(self._text)
 
