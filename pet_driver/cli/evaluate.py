@@ -154,8 +154,10 @@ def _labelled(arguments: argparse.Namespace, potential: Potential) -> list[Frame
     try:
         frames = read_frames(arguments.structures, data, ranks)
     except PetDriverError as error:  # names options of a training, which are flags here
-        text = re.sub(r"data\.(\w+)", lambda x: f"--{x[1].replace('_', '-')}", str(error))
-        raise PetDriverError(text) from error
+        reason = re.sub(r"data\.(\w+)", lambda x: f"--{x[1].replace('_', '-')}", str(error))
+        raise PetDriverError(
+            f"the labels of {arguments.structures} cannot be read: {reason}"
+        ) from error
     _check_labels(arguments, frames)
     return frames
 
