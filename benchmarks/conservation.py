@@ -7,6 +7,8 @@ python benchmarks/conservation.py silicon|water [--models NAME|FILE ...] [--fram
 picoseconds at 300 K with a thermostat and the first model: as a box warms up or cools down, the
 energy that the integrator conserves changes its distance from the total energy. Each model
 (default: the shipped one) runs with its own frame constants, or with each of those that are named.
+Models of version 0.1 come out of the history:
+`git show 03e352e^:pet_driver/models/water.safetensors > water_before.safetensors`.
 Prints frames per atom, drift by a linear fit and its statistical error, the largest distance of the
 total energy from that line, time per step, and the mean temperature of the first and the last
 fifth; writes results/conservation_NAME.json (default: the case), after each run. With --add, the

@@ -176,8 +176,8 @@ def _check_labels(arguments: argparse.Namespace, frames: list[Frame]) -> None:
             "give --energy-key and --forces-key"
         )
     for name, is_there in found.items():
-        key = getattr(arguments, f"{name}_key")
-        if not is_there and key not in ((None,) if name == "stress" else (name,)):
+        key, default = getattr(arguments, f"{name}_key"), None if name == "stress" else name
+        if not is_there and key != default:
             raise PetDriverError(f"no structure of {path} has {key!r}; correct --{name}-key")
     for pair in arguments.property_key:
         name, _, key = pair.partition("=")

@@ -15,10 +15,9 @@ from ..errors import PetDriverError
 from ..evaluation.potential import Potential
 from ..evaluation.prediction import Prediction
 from ..graph import CHARGE_AND_SPIN_KEYS
+from ..model import RESERVED_NAMES
 from .given_model import open_potential
 
-# Results of other calculations that a file may hold, beside those that are replaced.
-_LEFT_BY_OTHERS = ("free_energy", "energies", "stress", "virial", "energy_uncertainty")
 Results = dict[str, float | npt.NDArray[np.float64]]
 
 
@@ -123,7 +122,7 @@ def attach_results(atoms: Atoms, prediction: Prediction) -> Atoms:
     copy: Atoms = atoms.copy()
     found = results(atoms, prediction)
     del found["free_energy"]
-    for key in (*found, *_LEFT_BY_OTHERS):
+    for key in {*found, *RESERVED_NAMES}:  # of other calculations too
         copy.info.pop(key, None)
         copy.arrays.pop(key, None)
     # SinglePointCalculator takes ASE's own properties only.
