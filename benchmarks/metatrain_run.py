@@ -18,7 +18,7 @@ import yaml
 from pet_driver.training.data import read_split
 from pet_driver.training.options import DataOptions
 
-TIMED = 3  # epochs of the run that tells how many fit into the time
+TIMED = 1  # epochs of the run that tells how many fit into the time; one may take minutes
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,18 @@ class MetatrainRun:
     network: dict[str, Any]
     training: dict[str, Any]
 
-    def train_for(self, minutes: float, n_threads: int) -> list[dict[str, float]]:
+    def train_for(
+        self, minutes: float, n_threads: int, epochs: int | None = None
+    ) -> list[dict[str, float]]:
         """Time the first epochs, then train from the start for as many as fit into the time.
 
         The model is ``run/model.ckpt`` in the folder.
 
+        :param epochs: number of epochs, if it is known
         :return: rows of the log with the seconds since the training began
         """
-        trial = self._of("trial", TIMED).train(60.0 * minutes, n_threads)
-        if len(trial) < TIMED:
-            log = self.folder / "trial" / "log.txt"
-            sys.exit(f"metatrain has not finished {TIMED} epochs; its log is {log}")
-        per_epoch = (trial[-1]["seconds"] - trial[0]["seconds"]) / (TIMED - 1)
-        epochs = max(int(60.0 * minutes / per_epoch), 1)
-        print(f"metatrain: {per_epoch:.1f} s per epoch, {epochs} epochs", flush=True)
+        if epochs is None:
+            epochs = self._affordable(minutes, n_threads)
         # Epochs may get slower on a machine that is shared; only a run that ends writes its model.
         rows = self._of("run", epochs).train(120.0 * minutes, n_threads)
         if not (self.folder / "run" / "model.ckpt").exists():
@@ -57,6 +55,17 @@ class MetatrainRun:
                 f"metatrain has written no model; its log is {self.folder / 'run' / 'log.txt'}"
             )
         return rows
+
+    def _affordable(self, minutes: float, n_threads: int) -> int:
+        """Number of epochs that fit into the time."""
+        trial = self._of("trial", TIMED).train(60.0 * minutes, n_threads)
+        if len(trial) < TIMED:
+            log = self.folder / "trial" / "log.txt"
+            sys.exit(f"metatrain has not finished an epoch; its log is {log}")
+        per_epoch = trial[-1]["seconds"] / TIMED
+        epochs = max(int(60.0 * minutes / per_epoch), 1)
+        print(f"metatrain: {per_epoch:.1f} s per epoch, {epochs} epochs", flush=True)
+        return epochs
 
     def _of(self, name: str, epochs: int) -> MetatrainRun:
         """The same run in a folder of its own, with a number of epochs."""

@@ -1,10 +1,10 @@
 """Train a plain PET with metatrain, as a model to be made exactly symmetric.
 
 python benchmarks/metatrain_teacher.py SHAPE DATA.xyz --mtt /path/to/other/env/bin/mtt
-    [--minutes 60] [--threads 2] [--output FOLDER]
+    [--minutes 60 | --epochs N] [--threads 2] [--output FOLDER]
 
 SHAPE is one of default, xs (of uPET XS: adaptive cutoff, residual readout) and deep (three layers).
-The first epochs are timed, then as many are trained as fit into the time. Writes
+One epoch is timed, then as many are trained as fit into the time. Writes
 FOLDER/SHAPE/run/model.ckpt for benchmarks/symmetrize.py, and beside it the parts of the data, of
 which test.xyz was never seen; adds errors and epochs to results/metatrain_teachers.json. metatrain
 needs a separate environment: install torch first, then metatrain.
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="extxyz with energy and forces")
     parser.add_argument("--mtt", type=Path, required=True, help="metatrain's program")
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--epochs", type=int, help="instead of as many as fit into the time")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--validation", type=int, default=30)
     parser.add_argument("--test", type=int, default=80)
@@ -71,7 +72,7 @@ def main() -> None:
     training = {"batch_size": chosen.batch, "learning_rate": chosen.rate}
     network = dict(SHAPES[chosen.shape])
     run = MetatrainRun(chosen.mtt, folder, folder, network, training)
-    rows = run.train_for(chosen.minutes, chosen.threads)
+    rows = run.train_for(chosen.minutes, chosen.threads, chosen.epochs)
     path = RESULTS / "metatrain_teachers.json"
     known = json.loads(path.read_text())["teachers"] if path.exists() else {}
     last = {

@@ -1,7 +1,7 @@
 """Make plain models exactly symmetric without labels, and record what was reached.
 
 python benchmarks/symmetrize.py MODEL STRUCTURES --name NAME [--minutes 20] [--sample 300K:2ps ...]
-    [--most 100] [--folder FOLDER]
+    [--most 300] [--folder FOLDER]
 
 MODEL is the name of a shipped model, a model file, or a checkpoint of metatrain, which is converted
 first. STRUCTURES is a file that ASE reads; of more than --most structures as many are drawn at
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="of the file of results")
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--sample", action="append", default=[])
-    parser.add_argument("--most", type=int, default=100)
+    parser.add_argument("--most", type=int, default=300)
     parser.add_argument("--folder", type=Path, default=Path("symmetrized"))
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")

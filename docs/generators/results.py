@@ -61,6 +61,10 @@ _ABOUT = {
         "Exact symmetry without labels: a converted model of silicon",
         "python benchmarks/symmetrize.py MODEL STRUCTURES --name converted_silicon",
     ),
+    "tuning_recipes": (
+        "Ways of tuning a symmetrized model",
+        "python benchmarks/tuning_recipes.py MODEL STRUCTURES --name NAME",
+    ),
     "orientations": (
         "Sets of orientations",
         "python benchmarks/orientations.py MODEL STRUCTURE --name NAME",

@@ -16,7 +16,7 @@ from ..graph import System
 from ..runtime.progress import Progress
 from .measures import ALL, Cost, Deviation, LabelError, Noise, Reference, by_element
 from .options import SymmetrizeOptions
-from .parts import Parts, divided
+from .parts import FEWEST, Parts, divided
 from .report import Report, Stage, largest_symmetrization, target
 from .sampling import sampled
 from .structure_files import read_structure, write_structure
@@ -25,17 +25,19 @@ from .teacher import FEWEST_GROUPS, Teacher, TeacherLabel, groups_needed
 from .tuning import Scores, Tuning, TuningOptions, labelled_frame
 from .work_folder import WorkFolder
 
-_ERROR_SHARE = 0.2  # of the distance aimed at: standard error of the teacher
+# Of the distance aimed at: standard errors of the teacher. Errors of the structures to tune on are
+# independent, so they average out, and many structures tell more than exact ones.
+_ERROR_SHARE, _TRAINING_ERROR_SHARE = 0.2, 1.0
 _MOST_GROUPS = 20
 _PROBED, _PROBE_GROUPS = 3, 4  # structures; groups of orientations
-_OF_LABELS, _OF_TUNING = 0.35, 0.6  # shares of the time
+_OF_LABELS, _OF_TUNING = 0.25, 0.65  # shares of the time
 
 
 class Procedure:
     """One symmetrization; parameters as of `symmetrize`.
 
     systems, references: of all structures, given and sampled; labels: those made so far, by
-    position.
+    position; teacher: of the structures that are held out; training_teacher: of those to tune on.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Procedure:
         self.origin, self.student, self.work = origin, student, work
         self.options, self.say = options, say
         self.plain = Potential(origin, scope="none", device=options.device)
-        self.teacher = Teacher(self.plain, _PROBE_GROUPS, options.parity, student.averaged)
+        self.teacher = self.training_teacher = self._teacher(_PROBE_GROUPS)
         self.systems: list[System] = []
         self.references: list[Reference] = []
         self.labels: dict[int, TeacherLabel] = {}
@@ -66,9 +68,9 @@ class Procedure:
         self.references = references + [Reference(None, None)] * sum(map(len, runs))
         self.work.decide("all structures", len(self.systems))
         parts = divided(len(structures), [len(run) for run in runs], self.options.seed)
-        noise, seconds = self._prepare_teacher(parts)
+        noise, seconds = self._prepare_teachers(parts)
         model = self._choose_frames(parts, noise)
-        parts = self._labelled(parts.thinned(self._affordable(seconds)))
+        parts = self._labelled(parts.thinned(self._affordable(parts, seconds)))
         tuned = self._tuned(model, parts)
         return self._reported(model, tuned, parts)
 
@@ -102,10 +104,13 @@ class Procedure:
                 for k, run in enumerate(runs)
             ]
 
-    def _prepare_teacher(self, parts: Parts) -> tuple[Noise, float]:
-        """Choose the number of orientations by the spread of a few structures.
+    def _teacher(self, groups: int) -> Teacher:
+        return Teacher(self.plain, groups, self.options.parity, self.student.averaged)
 
-        :return: the noise of orientation, and seconds for one label
+    def _prepare_teachers(self, parts: Parts) -> tuple[Noise, float]:
+        """Choose the numbers of orientations by the spread of a few structures.
+
+        :return: the noise of orientation, and seconds for one group of orientations
         """
         some = parts.all()[:_PROBED]
         systems = [self.systems[i] for i in some]
@@ -117,9 +122,12 @@ class Procedure:
         needed = groups_needed(labels, _PROBE_GROUPS, error)
         groups = self.work.decided("groups") or min(max(needed, FEWEST_GROUPS), _MOST_GROUPS)
         self.work.decide("groups", groups)
-        self.teacher = Teacher(self.plain, groups, self.options.parity, self.student.averaged)
+        error_of_training = _TRAINING_ERROR_SHARE * target(noise)
+        of_training = min(groups_needed(labels, _PROBE_GROUPS, error_of_training), groups)
+        self.teacher, self.training_teacher = self._teacher(groups), self._teacher(of_training)
         self.say(
-            f"teacher: mean over {self.teacher.orientations} orientations in {groups} groups; "
+            f"teacher: mean over {self.teacher.orientations} orientations in {groups} groups for "
+            f"structures that are held out, {self.training_teacher.orientations} for others; "
             f"plain PET changes by {1e3 * noise.forces[ALL]:.3g} meV/A from one to another"
         )
         if needed > groups:
@@ -127,7 +135,7 @@ class Procedure:
                 f"its standard error stays above the {1e3 * error:.2g} meV/A that were aimed at; "
                 "this model depends strongly on the orientation"
             )
-        return noise, seconds * groups
+        return noise, seconds
 
     def _choose_frames(self, parts: Parts, noise: Noise) -> Checkpoint:
         """The student with frame constants that keep the symmetrization force small."""
@@ -145,14 +153,24 @@ class Procedure:
             model, hyper=dataclasses.replace(model.hyper, frames=NAMED_CONSTANTS[name])
         )
 
-    def _affordable(self, seconds: float) -> int:
-        """Number of structures that there is time to label."""
+    def _affordable(self, parts: Parts, seconds: float) -> int:
+        """Number of structures that there is time to label.
+
+        :param seconds: for one group of orientations
+        """
         count: int | None = self.work.decided("structures")
         if count is None:
-            count = int(_OF_LABELS * 60.0 * self.options.minutes / seconds)
-            count = min(max(count, 3), len(self.systems))
+            budget = _OF_LABELS * 60.0 * self.options.minutes / seconds
+            count = len(self.systems)
+            while count > FEWEST and self._groups(parts.thinned(count)) > budget:
+                count -= 1
             self.work.decide("structures", count)
         return count
+
+    def _groups(self, parts: Parts) -> int:
+        """Groups of orientations that all labels need."""
+        held = len(parts.test) + len(parts.validation)
+        return held * self.teacher.groups + len(parts.training) * self.training_teacher.groups
 
     def _labelled(self, parts: Parts) -> Parts:
         """Label the structures, or read the labels of an interrupted run.
@@ -171,7 +189,8 @@ class Procedure:
                 path = self.work.label(index)
                 label = read_structure(path)[1] if path.exists() else None
                 if label is None:
-                    label = self.teacher.label(self.systems[index], self._seed(index))
+                    teacher = self.teacher if count < held else self.training_teacher
+                    label = teacher.label(self.systems[index], self._seed(index))
                     write_structure(path, self.systems[index], label)
                 self.labels[index] = label
                 progress.advance()

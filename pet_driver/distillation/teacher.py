@@ -27,7 +27,7 @@ from ..graph import System
 
 Floats = NDArray[np.float64]
 
-FEWEST_GROUPS = 2  # an error needs a spread
+FEWEST_GROUPS = 2  # of held-out structures: an error needs a spread
 _ATOMS_AT_A_TIME = {"cpu": 400, "cuda": 20_000}
 
 
@@ -39,7 +39,7 @@ class TeacherLabel:
     (3,) or (3, 3). energy_noise: eV, and force_noise: (n_atoms,), eV/angstrom, are the
     root-mean-square deviations of one orientation from the average, of the force per component;
     energy_error: eV, and force_error: eV/angstrom, the standard errors of the average itself, that
-    of the force the root mean square over components.
+    of the force the root mean square over components; not a number for a single group.
     """
 
     energy: float
@@ -56,7 +56,7 @@ class Teacher:
     """Averages plain PET over orientations; sums are in float64.
 
     :param plain: in scope "none"
-    :param groups: number of groups of orientations, at least 2
+    :param groups: number of groups of orientations, at least 1
     :param parity: whether each orientation is inverted too, for the average over O(3)
     :param properties: names of the covariant outputs that are averaged too
     """
@@ -138,7 +138,7 @@ def groups_needed(labels: Iterable[TeacherLabel], groups: int, error: float) -> 
     :param error: eV/angstrom
     """
     of_one = np.mean([groups * label.force_error**2 for label in labels])
-    return max(int(np.ceil(of_one / error**2)), FEWEST_GROUPS)
+    return max(int(np.ceil(of_one / error**2)), 1)
 
 
 def _rotated_back(found: Prediction, rotation: Floats) -> Prediction:
@@ -174,4 +174,6 @@ def _error(values: Floats) -> float:
     :param values: (groups, orientations of a group, ...)
     """
     means = values.mean(axis=1)
+    if len(means) < FEWEST_GROUPS:
+        return float("nan")
     return float(np.sqrt(means.var(axis=0, ddof=1).mean() / len(means)))

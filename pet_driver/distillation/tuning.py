@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import PetDriverError
 from ..files.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -22,11 +23,12 @@ from ..training.options import DataOptions, FitOptions
 from .teacher import TeacherLabel
 
 LEARNING_RATE = 1e-4
+_BETA2 = 0.95  # with torch's 0.999 the loss jumps at this rate
 _START, _BEST = "student.safetensors", "best.safetensors"
 _SOURCE = "teacher"
 _ATOMS_IN_BATCH = 200
 _VALIDATIONS = 12
-_SAMPLED_SHARE = 0.6  # of the tuning, in which frames are drawn and turned at random
+_SAMPLED_SHARE = 0.1  # of the tuning, in which frames are drawn and turned at random
 _FRAMES_DRAWN = 2  # per atom: a variance needs two
 _SCORES = "validation"  # key of the card of the best weights
 
@@ -66,8 +68,9 @@ class Scores:
 class TuningOptions:
     """How long and how gently a student is tuned.
 
-    seconds: of all runs together; learning_rate: of AdamW; steps: most of them, None: as many as
-    there is time for; device: "cpu", "cuda" or "cuda:N".
+    seconds: of all runs together; learning_rate: of Muon and AdamW; steps: most of them, None: as
+    many as there is time for; device: "cpu", "cuda" or "cuda:N"; changes: options of the training
+    that differ from the recipe, to compare recipes.
     """
 
     seconds: float
@@ -75,6 +78,7 @@ class TuningOptions:
     steps: int | None = None
     device: str = "cpu"
     seed: int = 0
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Tuning:
@@ -134,23 +138,25 @@ class Tuning:
 
         At first a few frames of each atom are drawn and turned at random, and the variance of the
         energies over them is penalized: the network becomes invariant in any orientation, which
-        lowers the symmetrization force faster than all frames do, at a cost that does not grow
-        with their number. At the end all frames are averaged, as they will be in use. Labels have
-        no outliers, so all losses are squares. Weights do not decay: they should stay close.
+        lowers the symmetrization force. Then all frames are averaged, as they will be in use.
+        Labels have no outliers, so all losses are squares. Weights do not decay: they should stay
+        close. Muon's steps have a fixed size, so that at a low rate no odd structure moves the
+        weights far; AdamW alone needs several times as many steps for the same distance.
         """
         options = self.options
-        return FitOptions(
+        fit = FitOptions(
             steps=options.steps or 1_000_000_000,
             schedule="steps" if options.steps else "time",
             max_time=options.seconds,
             batch_atoms=_ATOMS_IN_BATCH,
-            optimizer="adamw",
+            optimizer="muon",
             learning_rate=options.learning_rate,
+            adamw_beta2=_BETA2,
             weight_decay=0.0,
             energy_weight=20.0,
             energy_ramp=2.0,
             final_share=0.2,
-            final_energy_weight=200.0,
+            final_energy_weight=20.0,
             energy_variance_weight=10.0,
             force_loss="mse",
             stress_loss="mse",
@@ -164,6 +170,7 @@ class Tuning:
             baseline="keep",
             seed=options.seed,
         )
+        return dataclasses.replace(fit, **options.changes)
 
     def _timed(self) -> FitOptions:
         """Options with intervals in steps, after one step without change has been timed."""

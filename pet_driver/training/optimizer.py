@@ -9,6 +9,7 @@ import torch
 from .muon import Muon
 from .options import FitOptions
 
+_BETA1 = 0.9  # decay of AdamW's mean gradient, torch's default
 _NOT_HIDDEN = ("embedder",)  # embeddings of elements and coordinates
 
 
@@ -21,17 +22,17 @@ class Optimizer:
 
     def __init__(self, network: torch.nn.Module, fit: FitOptions) -> None:
         self.rate = fit.learning_rate
-        decay = fit.weight_decay
+        decay, betas = fit.weight_decay, (_BETA1, fit.adamw_beta2)
         named = dict(network.named_parameters())
         hidden = [p for name, p in named.items() if _is_hidden(name, p)]
         if fit.optimizer == "adamw":
             self.parts: list[torch.optim.Optimizer] = [
-                torch.optim.AdamW(named.values(), lr=self.rate, weight_decay=decay)
+                torch.optim.AdamW(named.values(), self.rate, betas, weight_decay=decay)
             ]
             return
         others = [p for name, p in named.items() if not _is_hidden(name, p)]
         self.parts = [
-            torch.optim.AdamW(others, lr=self.rate, weight_decay=decay),
+            torch.optim.AdamW(others, self.rate, betas, weight_decay=decay),
             Muon(hidden, self.rate, decay),
         ]
 

@@ -75,10 +75,11 @@ class FitOptions:
     ``batch_size``: number of structures; ``batch_atoms``: largest number of atoms instead.
     ``rotate``: rotate structures at random, which plain PET needs (None: if the scope is "none").
     ``precision: bfloat16`` runs the network under autocast. ``optimizer: muon`` uses Muon for the
-    matrices between hidden layers and AdamW for all other weights. ``patience``: stop after so many
-    validations without a lower error. ``start_from``: path of a model file or name of a shipped
-    model whose weights are the first ones; ``baseline: keep`` keeps its energies per element,
-    instead of fitting them to the new data.
+    matrices between hidden layers and AdamW for all other weights. ``adamw_beta2``: decay of
+    AdamW's mean squared gradient per step; a lower one makes steps smaller at once where gradients
+    grow. ``patience``: stop after so many validations without a lower error. ``start_from``: path
+    of a model file or name of a shipped model whose weights are the first ones; ``baseline: keep``
+    keeps its energies per element, instead of fitting them to the new data.
     """
 
     steps: int = 10_000
@@ -89,6 +90,7 @@ class FitOptions:
     learning_rate: float = 2e-3
     warmup_steps: int = 200
     weight_decay: float = 1e-4
+    adamw_beta2: float = 0.999
     energy_weight: float = 100.0
     energy_ramp: float = 2.0
     final_share: float = 0.0

@@ -273,6 +273,11 @@ def _check_together(options: TrainingOptions) -> None:
             )
     if fit.schedule == "time" and not fit.max_time:
         raise PetDriverError("fit.schedule is 'time', so fit.max_time must be given, in seconds")
+    if fit.adamw_beta2 >= 1.0:
+        raise PetDriverError(
+            f"fit.adamw_beta2 is {fit.adamw_beta2}, with which the mean squared gradient never "
+            "changes; give less than 1"
+        )
     if fit.ema_decay >= 1.0:
         raise PetDriverError(
             f"fit.ema_decay is {fit.ema_decay}, with which the averaged weights never change; give "

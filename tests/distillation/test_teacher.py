@@ -68,7 +68,18 @@ def test_the_number_of_groups_follows_from_the_spread():
     label = Teacher(Potential(plain_model()), 4).label(molecules(1)[0], seed=0)
     assert groups_needed([label], 4, label.force_error) == 4
     assert groups_needed([label], 4, 0.5 * label.force_error) == 16
-    assert groups_needed([label], 4, 10.0 * label.force_error) == 2
+    assert groups_needed([label], 4, 10.0 * label.force_error) == 1
+
+
+def test_one_group_is_an_average_without_a_known_error():
+    plain = Potential(plain_model(), dtype="float64")
+    (system,) = molecules(1)
+    label = Teacher(plain, 1).label(system, seed=3)
+    limit = Teacher(plain, LIMIT).label(system, seed=10_000)
+    assert np.isnan([label.force_error, label.energy_error]).all()
+    deviation = np.sqrt(np.mean((label.forces - limit.forces) ** 2))
+    assert deviation < 3.0 * limit.force_error * np.sqrt(LIMIT)
+    assert np.isfinite(label.force_noise).all()
 
 
 def test_it_is_the_same_for_a_rotated_structure_up_to_its_error():

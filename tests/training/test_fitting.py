@@ -482,3 +482,26 @@ def test_baseline_leaves_the_repulsion_of_nuclei_out(tmp_path):
     sections = {**SOLID, "model": {**SOLID["model"], "zbl_radii": [2.0]}}
     run = training(tmp_path, tmp_path / "run", sections)
     assert run.scales.baseline == pytest.approx([-3.0], abs=1e-6)
+
+
+def test_a_lower_beta2_forgets_former_gradients(folder, tmp_path):
+    """After the first step, which it does not change, weights move as its own formula says."""
+    name, moved = "layers.0.edge_embedder.weight", {}
+    for beta2 in (0.999, 0.5):
+        options = {"optimizer": "adamw", "warmup_steps": 1, "weight_decay": 1e-12}
+        run = training(folder, tmp_path / str(beta2), SOLID, adamw_beta2=beta2, **options)
+        weight = dict(run.state.network.named_parameters())[name]
+        gradients, weights = [], [weight.detach().clone()]
+        for _ in range(2):
+            run.take_step()
+            gradients.append(weight.grad.clone())
+            weights.append(weight.detach().clone())
+        mean = (0.9 * 0.1 * gradients[0] + 0.1 * gradients[1]) / (1.0 - 0.9**2)
+        square = (beta2 * gradients[0] ** 2 + gradients[1] ** 2) * (1.0 - beta2)
+        square = square / (1.0 - beta2**2)
+        rate = run.options.fit.learning_rate * run.schedule.rate(1, 0.0)
+        expected = -rate * mean / (square.sqrt() + 1e-8)
+        torch.testing.assert_close(weights[2] - weights[1], expected, rtol=2e-3, atol=1e-7)
+        moved[beta2] = weights
+    torch.testing.assert_close(moved[0.999][1], moved[0.5][1])
+    assert not torch.equal(moved[0.999][2], moved[0.5][2])
