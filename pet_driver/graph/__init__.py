@@ -15,7 +15,14 @@ from .edge_exchange import (
     with_zero_row,
 )
 from .graph import Graph, graph_of_edges
-from .neighbor_list import TOO_CLOSE, Edges, check_distances, check_structure, find_edges
+from .neighbor_list import (
+    TOO_CLOSE,
+    Edges,
+    check_distances,
+    check_extent,
+    check_structure,
+    find_edges,
+)
 from .neighbor_table import ListedEdges, NeighborTable
 from .padded import PaddedNeighbors, inverse_index
 from .resident_list import ResidentGraphs, ResidentList
@@ -52,6 +59,7 @@ __all__ = [
     "VerletCache",
     "as_systems",
     "check_distances",
+    "check_extent",
     "check_finite",
     "check_structure",
     "closest_pairs",

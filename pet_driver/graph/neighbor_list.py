@@ -13,6 +13,9 @@ from ..errors import PetDriverError
 from .system import System, check_finite
 
 TOO_CLOSE = 0.1  # angstrom; a smaller distance is an error of the input
+# Beyond these the search of vesin 0.6 loses pairs, or ends the process.
+_FARTHEST = 1e9  # cells from the origin
+_WIDEST = 2e4  # cutoffs from one end to the other
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ def search_pairs(
     :param cutoff: angstrom
     :return: centre (n_pairs,), neighbor (n_pairs,), cell shift of the neighbor (n_pairs, 3), index
         of the reversed pair (n_pairs,)
+    :raises PetDriverError: if an atom is very far away
     """
+    check_extent(system.positions, cell, system.pbc, cutoff)
     search = NeighborList(cutoff=cutoff, full_list=True)
     i, j, shifts = search.compute(
         points=system.positions, box=cell, periodic=system.pbc, quantities="ijS"
@@ -70,6 +75,38 @@ def search_pairs(
     reverse = np.empty(len(i), dtype=np.int64)
     reverse[np.lexsort((*(-shifts).T, i, j))] = np.arange(len(i))
     return i, j, shifts, reverse
+
+
+def check_extent(
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    pbc: NDArray[np.bool_],
+    cutoff: float,
+) -> None:
+    """Check that atoms are not so far away, nor a cell so long, that the search would fail.
+
+    :param positions: (n_atoms, 3), angstrom; cell: (3, 3), angstrom; pbc: (3,)
+    :param cutoff: angstrom
+    :raises PetDriverError: if that is so
+    """
+    if not len(positions):
+        return
+    inverse = np.linalg.inv(cell)
+    fractional = positions @ inverse
+    away = np.abs(fractional) * pbc
+    if away.max() > _FARTHEST:
+        atom = int(away.max(axis=1).argmax())
+        raise PetDriverError(
+            f"atom {atom} (counted from 0) is {away.max():.1e} cells away from the origin, too far "
+            "for the neighbor list; wrap the positions into the cell"
+        )
+    heights = 1.0 / np.linalg.norm(inverse, axis=0)
+    extent = float((np.where(pbc, 1.0, np.ptp(fractional, axis=0)) * heights).max())
+    if extent > _WIDEST * cutoff:
+        raise PetDriverError(
+            f"the structure is {extent:.1e} angstrom long, too much for the neighbor list; remove "
+            "atoms that have flown away, or give a smaller cell"
+        )
 
 
 def periodic_cell(system: System) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vesin import NeighborList
 
 from ..errors import PetDriverError
-from ..graph import Graph, check_finite
+from ..graph import Graph, check_extent, check_finite
 from .rank_group import RankGroup
 
 if TYPE_CHECKING:
@@ -198,6 +198,7 @@ def pairs_within(
     if not len(positions):
         none = np.zeros(0, dtype=np.int64)
         return none, none
+    check_extent(positions, np.eye(3), np.zeros(3, dtype=np.bool_), cutoff)
     search = NeighborList(cutoff=cutoff, full_list=True)
     i, j = search.compute(points=positions, box=np.eye(3), periodic=False, quantities="ij")
     order = np.lexsort((j, i))

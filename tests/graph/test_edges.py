@@ -53,11 +53,33 @@ def test_left_handed_cell(small_box):
         (Atoms("OO", [[0, 0, 0], [0, 0, np.nan]]), "the position of atom 1"),
         (Atoms("O", [[0, 0, 0]], pbc=True), "direction 0 is periodic"),
         (Atoms("O", [[0, 0, 0]], cell=[[1, 0, 0], [1, 0, 0], [0, 0, 1]], pbc=True), "no volume"),
+        (
+            Atoms("OO", [[0, 0, 0], [0, 6e9, 0]], cell=[2, 2, 2], pbc=True),
+            r"atom 1 .* 3\.0e\+09 cells",
+        ),
+        (Atoms("OO", [[0, 0, 0], [0, 1e7, 0]]), r"is 1\.0e\+07 angstrom long"),
+        (Atoms("OO", [[0, 0, 0], [0, 1, 0]], cell=[9, 1e7, 9], pbc=True), "give a smaller cell"),
     ],
 )
 def test_impossible_geometries(atoms, sentence):
     with pytest.raises(PetDriverError, match=sentence):
         edges_of(atoms)
+
+
+def test_atoms_many_cells_away():
+    """As far as a trajectory without wrapping gets; only the rounding of coordinates shows."""
+    atoms = Atoms("OH", [[0.0, 0.0, 0.0], [0.5, 0.25, 0.75]], cell=[2.0, 2.0, 2.0], pbc=True)
+    near = edges_of(atoms)
+    atoms.positions[1] += [2.0 * 2**20, 0.0, -2.0 * 2**20]
+    far = edges_of(atoms)
+    np.testing.assert_array_equal(far.neighbor, near.neighbor)
+    np.testing.assert_allclose(np.sort(far.vectors, 0), np.sort(near.vectors, 0), atol=1e-8)
+
+
+def test_molecules_far_apart():
+    """As far as fragments of a reaction get."""
+    atoms = Atoms("OHOH", [[0, 0, 0], [0.9, 0, 0], [0, 6e4, 0], [0, 6e4, 0.9]])
+    assert edges_of(atoms).neighbor.tolist() == [1, 0, 3, 2]
 
 
 def test_no_atoms():
