@@ -30,7 +30,8 @@ from .work_folder import WorkFolder
 _ERROR_SHARE, _TRAINING_ERROR_SHARE = 0.2, 1.0
 _MOST_GROUPS = 20
 _PROBED, _PROBE_GROUPS = 3, 4  # structures; groups of orientations
-_OF_LABELS, _OF_TUNING = 0.25, 0.65  # shares of the time
+# Shares of the time: labels at most, tuning at least, and everything before the report.
+_OF_LABELS, _OF_TUNING, _BEFORE_REPORT = 0.25, 0.65, 0.92
 
 
 class Procedure:
@@ -55,6 +56,7 @@ class Procedure:
         self.systems: list[System] = []
         self.references: list[Reference] = []
         self.labels: dict[int, TeacherLabel] = {}
+        self._begun = time.monotonic()
 
     def run(
         self, structures: list[System], references: list[Reference]
@@ -68,6 +70,7 @@ class Procedure:
         self.references = references + [Reference(None, None)] * sum(map(len, runs))
         self.work.decide("all structures", len(self.systems))
         parts = divided(len(structures), [len(run) for run in runs], self.options.seed)
+        self._begun = time.monotonic()
         noise, seconds = self._prepare_teachers(parts)
         model = self._choose_frames(parts, noise)
         parts = self._labelled(parts.thinned(self._affordable(parts, seconds)))
@@ -83,7 +86,7 @@ class Procedure:
         if before is not None and self.options.minutes > before:
             few, all_of_them = self.work.decided("labelled"), self.work.decided("all structures")
             if few is not None and few < all_of_them:
-                self.work.begin_tuning_anew(("structures", "labelled"))
+                self.work.begin_tuning_anew(("structures", "labelled", "share of tuning"))
         self.work.decide("minutes", max(self.options.minutes, before or 0.0))
 
     def _sample(self, structures: list[System]) -> list[list[System]]:
@@ -145,7 +148,7 @@ class Procedure:
             some = [self.systems[i] for i in parts.all()[:_PROBED]]
             with Progress("choosing frames", len(CANDIDATES)) as progress:
                 choice = choose_frames(
-                    model, some, progress.advance, "layer", noise.forces[ALL], self.options.device
+                    model, some, progress.advance, "layer", target(noise), self.options.device
                 )
             name = choice.name
         self.work.decide("frames", name)
@@ -204,7 +207,7 @@ class Procedure:
         """The student after tuning; None: it is good enough without, or tuning has not helped."""
         some = [self.systems[i] for i in parts.validation]
         options = TuningOptions(
-            60.0 * self.options.minutes * _OF_TUNING,
+            60.0 * self.options.minutes * self._share_of_tuning(),
             self.options.learning_rate,
             self.options.steps,
             self.options.device,
@@ -232,6 +235,15 @@ class Procedure:
         limits = Scores(np.inf, noise.energy_error, noise.forces[ALL])
         tuned = tuning.run(limits)
         return None if tuned is model else tuned
+
+    def _share_of_tuning(self) -> float:
+        """Share of the time that is left for the tuning; the same when it is resumed."""
+        share: float | None = self.work.decided("share of tuning")
+        if share is None:
+            spent = (time.monotonic() - self._begun) / (60.0 * self.options.minutes)
+            share = max(_BEFORE_REPORT - spent, _OF_TUNING)
+            self.work.decide("share of tuning", share)
+        return share
 
     def _reported(
         self, model: Checkpoint, tuned: Checkpoint | None, parts: Parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import ase.io
@@ -90,10 +91,13 @@ def test_an_interrupted_run_resumes_with_the_same_labels(tmp_path):
     assert len(files) == 6
     files[2].unlink()
     kept = files[0].stat().st_mtime_ns
+    plan = json.loads((tmp_path / "a" / "plan.json").read_text())
+    assert 0.65 <= plan["share of tuning"] < 0.92
     symmetrize(origin, systems, tmp_path / "a", short, say=str)
     assert files[0].stat().st_mtime_ns == kept
     for path in files:
         assert path.read_bytes() == (tmp_path / "b" / "labels" / path.name).read_bytes()
+    assert json.loads((tmp_path / "a" / "plan.json").read_text()) == plan
     # Once more: the tuning is over, so only the report is made again.
     log = (tmp_path / "a" / "tuning" / "log.csv").read_text()
     symmetrize(origin, systems, tmp_path / "a", short, say=str)
