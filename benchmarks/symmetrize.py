@@ -55,11 +55,12 @@ def main() -> None:
         lines.append(line)
 
     runs = tuple(SampleRun.parse(words) for words in chosen.sample)
+    options = SymmetrizeOptions(chosen.minutes, runs)
     model, report = symmetrize(
         origin,
         [System.from_atoms(atoms) for atoms in structures],
         chosen.folder / chosen.name,
-        SymmetrizeOptions(chosen.minutes, runs),
+        options,
         [reference_of(atoms) for atoms in structures],
         say=say,
     )
@@ -74,6 +75,7 @@ def main() -> None:
         "minutes": chosen.minutes,
         "minutes_of_the_last_run": round((time.monotonic() - started) / 60.0, 1),
         "sample": chosen.sample,
+        "learning_rate": options.learning_rate,
         "threads": torch.get_num_threads(),
         "lines": lines,
         **report.card()["symmetrized"],

@@ -57,6 +57,22 @@ _ABOUT = {
         "Exact symmetry without labels: water_plain",
         "python benchmarks/symmetrize.py water_plain STRUCTURES --name water_plain",
     ),
+    "metatrain_teachers": (
+        "Plain models for symmetrization",
+        "python benchmarks/metatrain_teacher.py default|xs|deep DATA --mtt PROGRAM",
+    ),
+    "symmetrize_metatrain_default": (
+        "Exact symmetry without labels: metatrain's default shape",
+        "python benchmarks/symmetrize.py MODEL STRUCTURES --name metatrain_default",
+    ),
+    "symmetrize_metatrain_xs": (
+        "Exact symmetry without labels: the shape of uPET XS",
+        "python benchmarks/symmetrize.py MODEL STRUCTURES --name metatrain_xs",
+    ),
+    "symmetrize_metatrain_deep": (
+        "Exact symmetry without labels: three layers",
+        "python benchmarks/symmetrize.py MODEL STRUCTURES --name metatrain_deep",
+    ),
     "symmetrize_converted_silicon": (
         "Exact symmetry without labels: a converted model of silicon",
         "python benchmarks/symmetrize.py MODEL STRUCTURES --name converted_silicon",

@@ -182,7 +182,7 @@ def _symmetrize(content: Content) -> list[str]:
                 [
                     number(content["frames_per_atom"]),
                     number(content["cost_relative_to_plain"]),
-                    number(content["cost_of_atom_relative_to_plain"]),
+                    shown(content["cost_of_atom_relative_to_plain"]),
                 ]
             ],
         ),

@@ -52,7 +52,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--parity", action="store_true", help="tune towards the average over mirror images too"
     )
     parser.add_argument(
-        "--learning-rate", type=float, default=1e-4, help="of the tuning (default: 1e-4)"
+        "--learning-rate", type=float, default=2e-4, help="of the tuning (default: 2e-4)"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument(

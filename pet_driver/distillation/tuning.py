@@ -22,7 +22,7 @@ from ..training.monitor import Monitor
 from ..training.options import DataOptions, FitOptions
 from .teacher import TeacherLabel
 
-LEARNING_RATE = 1e-4
+LEARNING_RATE = 2e-4
 _BETA2 = 0.95  # with torch's 0.999 the loss jumps at this rate
 _START, _BEST = "student.safetensors", "best.safetensors"
 _SOURCE = "teacher"
