@@ -26,7 +26,13 @@ from symmetrize import plain_model
 
 from pet_driver.distillation.student import Student
 from pet_driver.distillation.teacher import FEWEST_GROUPS, Teacher
-from pet_driver.distillation.tuning import Scores, Tuning, TuningOptions, labelled_frame
+from pet_driver.distillation.tuning import (
+    LEARNING_RATE,
+    Scores,
+    Tuning,
+    TuningOptions,
+    labelled_frame,
+)
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import Checkpoint
 from pet_driver.frames import NAMED_CONSTANTS
@@ -42,8 +48,8 @@ RECIPES: dict[str, dict[str, object]] = {
     "as it is": {},
     "AdamW": ADAMW,
     "AdamW, beta2 0.999": {**ADAMW, "adamw_beta2": 0.999},
-    "rate 3e-5": {"learning_rate": 3e-5},
-    "rate 3e-4": {"learning_rate": 3e-4},
+    "half the rate": {"learning_rate": 0.5 * LEARNING_RATE},
+    "twice the rate": {"learning_rate": 2.0 * LEARNING_RATE},
     "frames drawn in 60 %": {"sampled_share": 0.6},
     "no penalties": {
         "sampled_share": 0.0,
@@ -81,7 +87,9 @@ def main() -> None:
     for name in chosen.recipes:
         options = TuningOptions(60.0 * chosen.minutes, changes=RECIPES[name])
         found = tuned(student, frames[held:], frames[:held], options)
-        row = {"model": chosen.name, "recipe": name, "minutes": chosen.minutes, **found}
+        rate = RECIPES[name].get("learning_rate", LEARNING_RATE)
+        row = {"model": chosen.name, "recipe": name, "rate": rate, "minutes": chosen.minutes}
+        row |= found
         print(row, flush=True)
         known = [x for x in known if (x["model"], x["recipe"]) != (chosen.name, name)] + [row]
         write_results("tuning_recipes", {"threads": torch.get_num_threads(), "rows": known})
