@@ -1,20 +1,22 @@
 """Time two versions of pet_driver against each other, in processes that take turns.
 
-python benchmarks/versions.py OLD [NEW] [--repeats 3] [--steps 10] [--only NAME ...]
+python benchmarks/versions.py OLD [NEW] [--model FILE] [--repeats 3] [--steps 10] [--only NAME ...]
 
-OLD and NEW are checkouts (NEW: this one if it is not given). Cases: energy, forces and virial of
-liquid water with the model `water` (scope layer, float32), 192 and 1029 atoms, on one and on two
-threads; one step of training on two boxes of 192 atoms with one drawn frame per centre ("sampled")
-and with all frames. For each case a process with either version runs; they make single steps in
-turn, and each pair of steps gives a ratio new/old, of wall-clock time and of CPU time. Prints the
-medians with the quartiles of the ratios, and writes benchmarks/results/versions.json. Ratios of CPU
-time are less disturbed by other programs on the machine.
+OLD and NEW are checkouts (NEW: this one if it is not given). Both load the same model, hence with
+the same frames: FILE, by default the model `water` of OLD. Cases: energy, forces and virial of
+liquid water (scope layer, float32), 192 and 1029 atoms, on one and on two threads; one step of
+training on two boxes of 192 atoms with one drawn frame per centre ("sampled") and with all frames.
+For each case a process with either version runs; they make single steps in turn, and each pair of
+steps gives a ratio new/old, of wall-clock time and of CPU time. Prints the medians with the
+quartiles of the ratios, and writes benchmarks/results/versions.json. Ratios of CPU time are less
+disturbed by other programs on the machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -36,6 +38,8 @@ from pet_driver.runtime.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
 CHILD = Path(__file__).with_name("versions_case.py")
+WATER = Path("pet_driver") / "models" / "water.safetensors"  # of a checkout
+MODEL = "model.safetensors"  # copy of it in the folder of the structures
 DATA = ROOT / "lammps_examples" / "water_nvt" / "water.data"
 PER_SIDE = 7  # molecules a side of the box of 1029 atoms
 WARM_UP = 2  # steps of each process that are not counted
@@ -128,6 +132,7 @@ def main() -> None:
     )
     parser.add_argument("old", type=Path, metavar="OLD", help="checkout to compare with")
     parser.add_argument("new", type=Path, metavar="NEW", nargs="?", default=ROOT)
+    parser.add_argument("--model", type=Path, help="default: the model `water` of OLD")
     parser.add_argument("--repeats", type=int, default=3, help="processes per case (default: 3)")
     parser.add_argument("--steps", type=int, default=10, help="pairs per process (default: 10)")
     parser.add_argument("--only", nargs="+", choices=CASES, metavar="NAME", default=list(CASES))
@@ -138,6 +143,7 @@ def main() -> None:
     if options.repeats * options.steps < 2:
         parser.error("ratios need at least two pairs of steps; give more --repeats or --steps")
     with tempfile.TemporaryDirectory() as scratch:
+        shutil.copy(options.model or options.old / WATER, Path(scratch) / MODEL)
         prepare(Path(scratch), options.old, options.only)
         measured = measure(options, Path(scratch))
     results = {name: case.summary() for name, case in measured.items()}
@@ -159,6 +165,7 @@ def prepare(folder: Path, old: Path, only: list[str]) -> None:
         ase.io.write(folder / "1029.xyz", large, format="extxyz")
     if any("training" in name for name in only):
         command = [sys.executable, str(CHILD), "label", str(folder), "--checkout", str(old)]
+        command += ["--model", str(folder / MODEL)]
         subprocess.run(command, env=environment(old, 1), check=True)
 
 
@@ -170,7 +177,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Measured]:
         for _ in range(options.repeats):
             for name, case in measured.items():
                 words, threads = CASES[name]
-                words = [words[0], str(folder), *words[1:]]
+                words = [words[0], str(folder), *words[1:], "--model", str(folder / MODEL)]
                 pair = [
                     Version(words, checkout, threads, folder / f"{which}.log")
                     for which, checkout in (("old", options.old), ("new", options.new))

@@ -1,6 +1,6 @@
 """Time the steps of one case with the pet_driver that PYTHONPATH names; see benchmarks/versions.py.
 
-python benchmarks/versions_case.py evaluation|label|training FOLDER --checkout CHECKOUT
+python benchmarks/versions_case.py evaluation|label|training FOLDER --checkout CHECKOUT --model FILE
 
 Makes one step for each line of its standard input and prints the seconds and the CPU seconds that
 the step took, so that two processes can take turns. Uses only names that all versions have.
@@ -21,14 +21,13 @@ import numpy as np
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-MODEL = "water"
 N_LABELLED = 6
 OPTIONS = """
 name: versions
 data: {{file: labelled.xyz, validation: 1, test: 1, seed: 0}}
 model: {{scope: layer}}
 fit:
-  start_from: water
+  start_from: {model}
   baseline: keep
   steps: 1000000
   batch_size: 2
@@ -47,6 +46,7 @@ def main() -> None:
     parser.add_argument("case", choices=("evaluation", "label", "training"))
     parser.add_argument("folder", type=Path, help="with the structures")
     parser.add_argument("--checkout", type=Path, required=True, help="where pet_driver must be")
+    parser.add_argument("--model", required=True, help="file that both versions read")
     parser.add_argument("--structure", default="192.xyz")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--all-frames", action="store_true")
@@ -55,11 +55,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     check_origin(options.checkout)
     if options.case == "label":
-        label(options.folder)
+        label(options.folder, options.model)
     elif options.case == "training":
-        time_training(options.folder, options.all_frames)
+        time_training(options.folder, options.model, options.all_frames)
     else:
-        time_evaluation(options.folder / options.structure)
+        time_evaluation(options.folder / options.structure, options.model)
 
 
 def check_origin(checkout: Path) -> None:
@@ -92,11 +92,11 @@ def read_box(path: Path) -> ase.Atoms:
     return next(iter(ase.io.iread(path)))
 
 
-def time_evaluation(path: Path) -> None:
+def time_evaluation(path: Path, model: str) -> None:
     """Energy, forces and virial of slightly different structures, as in dynamics."""
     from pet_driver import load_model
 
-    potential = load_model(MODEL, dtype="float32", scope="layer")
+    potential = load_model(model, dtype="float32", scope="layer")
     atoms, rng, turns = read_box(path), np.random.default_rng(0), Turns()
     while True:
         atoms.positions += rng.normal(scale=0.002, size=atoms.positions.shape)
@@ -106,11 +106,11 @@ def time_evaluation(path: Path) -> None:
             sys.exit("forces or virial are not finite")
 
 
-def label(folder: Path) -> None:
-    """Write ``labelled.xyz``: rattled boxes with energies and forces of the shipped model."""
+def label(folder: Path, model: str) -> None:
+    """Write ``labelled.xyz``: rattled boxes with energies and forces of the model."""
     from pet_driver import load_model
 
-    potential = load_model(MODEL, dtype="float32")
+    potential = load_model(model, dtype="float32")
     frames = []
     for seed in range(N_LABELLED):
         atoms = read_box(folder / "192.xyz")
@@ -121,7 +121,7 @@ def label(folder: Path) -> None:
     ase.io.write(folder / "labelled.xyz", frames, format="extxyz")
 
 
-def time_training(folder: Path, all_frames: bool) -> None:
+def time_training(folder: Path, model: str, all_frames: bool) -> None:
     """Train on the labelled boxes; a step ends when torch's hook reports the optimizer's step."""
     from pet_driver.training import Training, read_options
 
@@ -135,7 +135,8 @@ def time_training(folder: Path, all_frames: bool) -> None:
 
     with tempfile.TemporaryDirectory() as output:
         path = Path(output) / "options.yaml"
-        path.write_text(OPTIONS.format(sampled_share=0.0 if all_frames else 1.0))
+        share = 0.0 if all_frames else 1.0
+        path.write_text(OPTIONS.format(model=model, sampled_share=share))
         training = Training(read_options(path), folder, Path(output) / "run")
         register_optimizer_step_post_hook(end_step)
         training.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import torch
@@ -16,6 +17,7 @@ from .tokens import EdgeGeometry
 from .transformer_layer import TransformerLayer
 
 _aten = torch.ops.aten
+_LOG2_E = math.log2(math.e)
 
 
 class FrozenAttention:
@@ -29,26 +31,33 @@ class FrozenAttention:
         outward = FrozenLinear.of(attention.output_linear)
         # The bias of keys changes no attention weight, and that of values every average alike.
         of_query, _, of_value = inward.bias.chunk(3)
+        query, key, value = inward.weight.chunk(3)
         scale = (width // heads) ** -0.5
-        query, *others = inward.weight.chunk(3)
-        self._inward = torch.cat([query * scale, *others])
-        self._query_bias = (of_query * scale).view(heads, 1, -1)
+        # Logits are multiplied by log2(e), since torch's exp2 is three times as fast as its exp.
+        of_tokens = torch.cat([query * scale * _LOG2_E, key, value])
+        # (3 * heads, width, width of a head)
+        self._inward = of_tokens.view(3 * heads, -1, width).transpose(1, 2).contiguous()
+        self._query_bias = (of_query * scale * _LOG2_E).view(heads, 1, -1)
+        # Gradients are those of logits to the base e, though queries are kept to the base 2.
+        self._backward = torch.cat([query * scale, key / _LOG2_E, value])
         bias = torch.addmv(outward.bias, outward.weight, of_value)
         self._outward = FrozenLinear(outward.weight, bias)
 
     def forward(self, tokens: Tensor, log_factors: Tensor, tape: Tape) -> Tensor:
         """Parameters and result as of `Attention`."""
         samples, count, width = tokens.shape
-        rows = self._norm.forward(tokens.view(-1, width), tape) @ self._inward.t()
-        # Copied one by one, which is twice as fast as all three at once.
-        split = rows.view(samples, count, 3, width).unbind(2)
-        query, key, value = (self._by_head(x) for x in split)
-        query.view(self._heads, samples * count, width // self._heads).add_(self._query_bias)
+        rows = self._norm.forward(tokens.view(-1, width), tape)
+        # A product for each head, so that nothing has to be copied into another order.
+        table = torch.bmm(rows.expand(3 * self._heads, -1, -1), self._inward)
+        table[: self._heads].add_(self._query_bias)
+        of_head = width // self._heads
+        query, key, value = table.view(3, self._heads * samples, count, of_head).unbind(0)
         logits = torch.bmm(query, key.transpose(1, 2))
-        logits.view(self._heads, samples, count, count).add_(log_factors[:, None, :])
-        weights = torch.softmax(logits, dim=-1, out=logits)
+        by_head = logits.view(self._heads, samples, count, count)
+        by_head.add_((_LOG2_E * log_factors)[:, None, :])
+        weights = _softmax_of_base_2(logits)
         tape += [query, key, value, weights]
-        mixed = torch.bmm(weights, value).view(self._heads, samples, count, width // self._heads)
+        mixed = torch.bmm(weights, value).view(self._heads, samples, count, of_head)
         rows = mixed.permute(1, 2, 0, 3).reshape(samples * count, width)
         return self._outward.forward(rows, tape).view(tokens.shape)
 
@@ -72,7 +81,7 @@ class FrozenAttention:
             x.copy_(
                 part.view(self._heads, samples, count, width // self._heads).permute(1, 2, 0, 3)
             )
-        rows = table.view(-1, 3 * width) @ self._inward
+        rows = table.view(-1, 3 * width) @ self._backward
         # In two steps, which is four times as fast as both sums at once.
         of_factors = of_logits.view(self._heads, samples, count, count).sum(2).sum(0)
         return self._norm.backward(rows, tape).view(gradient.shape), of_factors
@@ -82,6 +91,15 @@ class FrozenAttention:
         samples, count, width = x.shape
         split = x.view(samples, count, self._heads, width // self._heads)
         return split.permute(2, 0, 1, 3).reshape(self._heads * samples, count, width // self._heads)
+
+
+def _softmax_of_base_2(logits: Tensor) -> Tensor:
+    """``2^logits``, normalized along the last dimension; overwrites the logits.
+
+    The passes are quicker than torch's softmax, which is slow in place on top of its exp.
+    """
+    logits.sub_(logits.amax(-1, keepdim=True)).exp2_()
+    return logits.div_(logits.sum(-1, keepdim=True))
 
 
 class FrozenTransformerLayer:
