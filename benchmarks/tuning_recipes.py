@@ -50,6 +50,7 @@ RECIPES: dict[str, dict[str, object]] = {
     "AdamW, beta2 0.999": {**ADAMW, "adamw_beta2": 0.999},
     "half the rate": {"learning_rate": 0.5 * LEARNING_RATE},
     "twice the rate": {"learning_rate": 2.0 * LEARNING_RATE},
+    "200 atoms a step": {"batch_atoms": 200},
     "frames drawn in 60 %": {"sampled_share": 0.6},
     "no penalties": {
         "sampled_share": 0.0,
@@ -92,6 +93,7 @@ def main() -> None:
         row |= found
         print(row, flush=True)
         known = [x for x in known if (x["model"], x["recipe"]) != (chosen.name, name)] + [row]
+        known.sort(key=lambda x: (x["model"], list(RECIPES).index(x["recipe"])))
         write_results("tuning_recipes", {"threads": torch.get_num_threads(), "rows": known})
 
 

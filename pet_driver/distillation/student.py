@@ -9,7 +9,6 @@ from ..errors import PetDriverError
 from ..files.checkpoint import Checkpoint
 from ..files.output_names import DIRECT_FORCES, DIRECT_VIRIAL
 
-_HEADS = "property_heads."
 _OF_TRAINING = ("errors", "frames", "data")  # entries of a card that do not hold for the student
 
 
@@ -51,16 +50,12 @@ class Student:
                 "energy uncertainties are left behind: their matrix belongs to the features of the "
                 "plain network"
             )
-        dropped = tuple(
-            f"{_HEADS}{name}." for name, _ in origin.hyper.properties if name not in names
-        )
+        model = origin.with_outputs(names)
         model = dataclasses.replace(
-            origin,
-            hyper=dataclasses.replace(origin.hyper, scope="layer", properties=tuple(kept)),
-            weights={k: x for k, x in origin.weights.items() if not k.startswith(dropped)},
+            model,
+            hyper=dataclasses.replace(model.hyper, scope="layer"),
             card={k: x for k, x in origin.card.items() if k not in _OF_TRAINING},
             property_scales=scales,
-            property_units={k: x for k, x in origin.property_units.items() if k in names},
             uncertainty=None,
         )
         return cls(model, averaged, tuple(sentences))

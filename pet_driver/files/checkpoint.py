@@ -6,8 +6,10 @@ released stays in the tests and can be read.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ FORMAT = "pet-driver"
 FORMAT_VERSION = 1
 SHIPPED = Path(__file__).parent.parent / "models"
 _UNCERTAINTY = "uncertainty.factor"
+_HEADS = "property_heads."  # of covariant outputs, among the names of weights
 _UNITS = {"energy": "eV", "length": "angstrom"}
 
 
@@ -68,6 +71,19 @@ class Checkpoint:
                 f"({' '.join(str(error).split())}); get the file anew"
             ) from error
         return network.to(device)
+
+    def with_outputs(self, names: Collection[str]) -> Checkpoint:
+        """The same model with these of its covariant outputs only; energies stay as they are."""
+        lost = [name for name, _ in self.hyper.properties if name not in names]
+        heads = tuple(f"{_HEADS}{name}." for name in lost)
+        kept = tuple(x for x in self.hyper.properties if x[0] not in lost)
+        return dataclasses.replace(
+            self,
+            hyper=dataclasses.replace(self.hyper, properties=kept),
+            weights={k: x for k, x in self.weights.items() if not k.startswith(heads)},
+            property_scales={k: x for k, x in self.property_scales.items() if k not in lost},
+            property_units={k: x for k, x in self.property_units.items() if k not in lost},
+        )
 
 
 def random_checkpoint(hyper: Hyperparameters, seed: int = 0) -> Checkpoint:

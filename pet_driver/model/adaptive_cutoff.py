@@ -8,6 +8,7 @@ neighbors within r, so that the cutoff is unique and atoms without neighbors hav
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,12 +20,15 @@ _aten = torch.ops.aten
 _SMALLEST = 1.0 / 16.0  # cutoff found by root, in units of the largest
 _FIRST_TRIAL = 0.5  # angstrom
 _TRIALS_PER_WIDTH = 4.0
-# Of the search for the root: trials of the sharp count per switching window, divisions of the
-# bracket after it, width of the last bracket in units of the window, and Newton's steps.
-_SHARP_PER_WIDTH = 4.0
-_DIVISIONS = 3
+# Of the search for the root: widths of the brackets by the sharp count and by the smoothed one, in
+# units of the switching window, and Newton's steps.
+_SHARP_BRACKET = 1.0 / 4.0
 _BRACKET = 1.0 / 800.0
 _STEPS = 4
+# Into how many parts a bracket is divided at a time. Halves take the fewest counts, which is what
+# a CPU spends its time on; a GPU waits for launches, which are fewer if there are more parts.
+_PARTS_ON_CPU, _PARTS_ON_GPU = 2, 11
+_SHARP_PARTS_ON_GPU = 200
 
 
 def solved_cutoffs(
@@ -88,20 +92,45 @@ class _SmoothedNumber:
         A neighbor counts in full a window's width after it counts at all. The root is therefore
         between that of the sharp number of neighbors and the same plus the width of the window.
         """
+        sharp, smoothed = _SHARP_PARTS_ON_GPU, _PARTS_ON_GPU
+        if not self._distances.is_cuda:
+            sharp = smoothed = _PARTS_ON_CPU
         low = self._distances.new_full((len(self._distances),), _SMALLEST * self._largest)
         span = (1.0 - _SMALLEST) * self._largest
-        parts = math.ceil(_SHARP_PER_WIDTH * span / self._width)
-        trials = self._trials(low[:1], span / parts, parts)
-        inside = (self._distances[:, None, :] < trials[..., None]).sum(2)
-        low = self._raised(low, inside, trials, span / parts)
-        span = span / parts + self._width
-        parts = math.ceil((span / (_BRACKET * self._width)) ** (1.0 / _DIVISIONS))
-        for _ in range(_DIVISIONS):
+        low, span = self._narrowed(low, span, _SHARP_BRACKET * self._width, sharp, self._sharp)
+        span += self._width
+        return self._narrowed(low, span, _BRACKET * self._width, smoothed, self._smoothed)
+
+    def _narrowed(
+        self,
+        low: Tensor,
+        span: float,
+        wanted: float,
+        most: int,
+        count: Callable[[Tensor], Tensor],
+    ) -> tuple[Tensor, float]:
+        """Divide brackets until they are as narrow as wanted.
+
+        :param low: (n_centres,), lower ends, and their span, angstrom
+        :param most: number of parts of a division
+        :param count: of the neighbors within trial radii
+        :return: as of `bracket`
+        """
+        divisions = max(math.ceil(math.log(span / wanted, most)), 1)
+        parts = math.ceil((span / wanted) ** (1.0 / divisions))
+        for _ in range(divisions):
             span /= parts
             trials = self._trials(low, span, parts)
-            inside = self._cotangents(trials).mul_(2.0).sigmoid_().sum(2)
-            low = self._raised(low, inside, trials, span)
+            low = self._raised(low, count(trials), trials, span)
         return low, span
+
+    def _sharp(self, trials: Tensor) -> Tensor:
+        """Number of neighbors within trial radii, (n_centres, n_trials)."""
+        return (self._distances[:, None, :] < trials[..., None]).sum(2)
+
+    def _smoothed(self, trials: Tensor) -> Tensor:
+        """The same with the cutoff factors of the neighbors."""
+        return self._cotangents(trials).mul_(2.0).sigmoid_().sum(2)
 
     def newton(self, r: Tensor) -> tuple[Tensor, Tensor]:
         """One step of Newton's method, and derivatives of the root with respect to distances.

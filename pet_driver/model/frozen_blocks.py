@@ -190,6 +190,13 @@ class FrozenChain(FrozenBlock):
             gradient = block.backward(gradient, tape)
         return gradient
 
+    def values(self, x: Tensor) -> Tensor:
+        """Map (..., width_in) to (..., width_out), which nothing is differentiated through."""
+        with torch.no_grad():
+            rows = x.detach().reshape(-1, x.shape[-1])
+            result = joined([self.forward(some, []) for some in _in_cache(rows)])
+        return result.view(*x.shape[:-1], result.shape[-1])
+
     def __call__(self, x: Tensor) -> Tensor:
         """Map (..., width_in) to (..., width_out), recorded by autograd."""
         result: Tensor = _Recorded.apply(self, x)  # type: ignore[no-untyped-call]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, cast
 
 import torch
@@ -13,11 +12,9 @@ from .attention import Attention
 from .frozen_blocks import ROWS, FrozenChain, FrozenLinear, FrozenNorm, FrozenSilu, Tape, joined
 from .frozen_edges import FrozenInvariantPart
 from .message_layer import MessageLayer
+from .softmax import LOG2_E, softmax_gradient, softmax_of_base_2
 from .tokens import EdgeGeometry
 from .transformer_layer import TransformerLayer
-
-_aten = torch.ops.aten
-_LOG2_E = math.log2(math.e)
 
 
 class FrozenAttention:
@@ -33,31 +30,28 @@ class FrozenAttention:
         of_query, _, of_value = inward.bias.chunk(3)
         query, key, value = inward.weight.chunk(3)
         scale = (width // heads) ** -0.5
-        # Logits are multiplied by log2(e), since torch's exp2 is three times as fast as its exp.
-        of_tokens = torch.cat([query * scale * _LOG2_E, key, value])
-        # (3 * heads, width, width of a head)
-        self._inward = of_tokens.view(3 * heads, -1, width).transpose(1, 2).contiguous()
-        self._query_bias = (of_query * scale * _LOG2_E).view(heads, 1, -1)
-        # Gradients are those of logits to the base e, though queries are kept to the base 2.
-        self._backward = torch.cat([query * scale, key / _LOG2_E, value])
+        # Logits are to the base 2, and so are the queries that are kept.
+        self._inward = torch.cat([query * scale * LOG2_E, key, value])
+        self._query_bias = (of_query * scale * LOG2_E).view(heads, 1, -1)
+        # Gradients are those of logits to the base e.
+        self._backward = torch.cat([query * scale, key / LOG2_E, value])
         bias = torch.addmv(outward.bias, outward.weight, of_value)
         self._outward = FrozenLinear(outward.weight, bias)
 
     def forward(self, tokens: Tensor, log_factors: Tensor, tape: Tape) -> Tensor:
         """Parameters and result as of `Attention`."""
         samples, count, width = tokens.shape
-        rows = self._norm.forward(tokens.view(-1, width), tape)
-        # A product for each head, so that nothing has to be copied into another order.
-        table = torch.bmm(rows.expand(3 * self._heads, -1, -1), self._inward)
-        table[: self._heads].add_(self._query_bias)
-        of_head = width // self._heads
-        query, key, value = table.view(3, self._heads * samples, count, of_head).unbind(0)
+        rows = self._norm.forward(tokens.view(-1, width), tape) @ self._inward.t()
+        # Copied one by one, which is twice as fast as all three at once.
+        split = rows.view(samples, count, 3, width).unbind(2)
+        query, key, value = (self._by_head(x) for x in split)
+        query.view(self._heads, samples * count, width // self._heads).add_(self._query_bias)
         logits = torch.bmm(query, key.transpose(1, 2))
         by_head = logits.view(self._heads, samples, count, count)
-        by_head.add_((_LOG2_E * log_factors)[:, None, :])
-        weights = _softmax_of_base_2(logits)
+        by_head.add_((LOG2_E * log_factors)[:, None, :])
+        weights = softmax_of_base_2(logits)
         tape += [query, key, value, weights]
-        mixed = torch.bmm(weights, value).view(self._heads, samples, count, of_head)
+        mixed = torch.bmm(weights, value).view(self._heads, samples, count, width // self._heads)
         rows = mixed.permute(1, 2, 0, 3).reshape(samples * count, width)
         return self._outward.forward(rows, tape).view(tokens.shape)
 
@@ -67,10 +61,7 @@ class FrozenAttention:
         rows = self._outward.backward(gradient.view(-1, width), tape)
         of_mixed = self._by_head(rows.view(gradient.shape))
         weights, value, key, query = (tape.pop() for _ in range(4))
-        of_weights = torch.bmm(of_mixed, value.transpose(1, 2))
-        of_logits = _aten._softmax_backward_data(
-            of_weights, weights, -1, weights.dtype, grad_input=of_weights
-        )
+        of_logits = softmax_gradient(torch.bmm(of_mixed, value.transpose(1, 2)), weights)
         parts = (
             torch.bmm(of_logits, key),
             torch.bmm(of_logits.transpose(1, 2), query),
@@ -91,15 +82,6 @@ class FrozenAttention:
         samples, count, width = x.shape
         split = x.view(samples, count, self._heads, width // self._heads)
         return split.permute(2, 0, 1, 3).reshape(self._heads * samples, count, width // self._heads)
-
-
-def _softmax_of_base_2(logits: Tensor) -> Tensor:
-    """``2^logits``, normalized along the last dimension; overwrites the logits.
-
-    The passes are quicker than torch's softmax, which is slow in place on top of its exp.
-    """
-    logits.sub_(logits.amax(-1, keepdim=True)).exp2_()
-    return logits.div_(logits.sum(-1, keepdim=True))
 
 
 class FrozenTransformerLayer:

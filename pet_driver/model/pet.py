@@ -23,7 +23,14 @@ from .network_input import EarlyExchange, LayerMap, MessageExchange, NetworkInpu
 from .normalizations import NORMALIZATIONS
 from .output import LayerOutput, Output, total
 from .pass_options import PassOptions
-from .readout import FrozenHead, Head, PropertyHead, Readout, without_direction_when_alone
+from .readout import (
+    FrozenHead,
+    FrozenPropertyHead,
+    Head,
+    PropertyHead,
+    Readout,
+    without_direction_when_alone,
+)
 from .tokens import edge_geometry
 
 _DEFAULT_OPTIONS = PassOptions()
@@ -163,14 +170,14 @@ class PET(nn.Module):
             readout_class = FinalCombinationReadout
         elif self.hyper.foreign.sudden_bonds:
             readout_class = SuddenBondReadout
-        return readout_class(
-            FrozenHead(node) if frozen else node,
-            FrozenHead(edge) if frozen else edge,
-            {
-                name: cast(PropertyHead, cast(nn.ModuleList, heads)[index])
-                for name, heads in self.property_heads.items()
-            },
-        )
+        heads = {
+            name: cast(PropertyHead, cast(nn.ModuleList, x)[index])
+            for name, x in self.property_heads.items()
+        }
+        if not frozen:
+            return readout_class(node, edge, heads)
+        constants = {name: FrozenPropertyHead(head) for name, head in heads.items()}
+        return readout_class(FrozenHead(node), FrozenHead(edge), constants)
 
     def _combination(self, k: int, frozen: bool) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """Messages after layer k from those before and from what both ends of each edge send."""

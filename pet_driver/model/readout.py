@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,28 +47,33 @@ class Head(nn.Module):
 
 
 class FrozenHead:
-    """`Head` with frozen weights."""
+    """`Head` with frozen weights.
 
-    def __init__(self, head: Head) -> None:
+    :param recorded: whether autograd records it; otherwise the results are constants
+    """
+
+    def __init__(self, head: Head, recorded: bool = True) -> None:
         self.hidden = head.hidden
-        self._outputs, self._chain = head.outputs, FrozenChain.of(head.layers)
+        chain = FrozenChain.of(head.layers)
+        self._outputs, self._map = head.outputs, chain if recorded else chain.values
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map (..., width) to (...) or (..., outputs)."""
-        values = self._chain(x)
+        values = self._map(x)
         return values.squeeze(-1) if self._outputs == 1 else values
 
 
-class PropertyHead(nn.Module):
-    """A vector or a rank 2 tensor of each sample, in the coordinates of its frame."""
+class PropertyReadout:
+    """A vector or a rank 2 tensor of each sample, in the coordinates of its frame.
 
-    def __init__(self, node_width: int, width: int, hidden: int, rank: int) -> None:
-        super().__init__()
-        self.shape = (3,) * rank
-        self.node = Head(node_width, hidden, 3**rank)
-        self.edge = Head(width, hidden, 3**rank)
+    shape: of the property; node, edge: heads for the features of nodes and of edges.
+    """
 
-    def forward(self, node: Tensor, edges: Tensor, factors: Tensor) -> Tensor:
+    shape: tuple[int, ...]
+    node: Head | FrozenHead
+    edge: Head | FrozenHead
+
+    def of_sample(self, node: Tensor, edges: Tensor, factors: Tensor) -> Tensor:
         """Sum of the contributions of node and edges.
 
         :param node: (n_samples, node_width)
@@ -86,6 +92,28 @@ class PropertyHead(nn.Module):
         """Contribution of the edges, (n_samples, 3) or (n_samples, 3, 3)."""
         values: Tensor = self.edge(edges)
         return (factors[..., None] * values).sum(1).view(-1, *self.shape)
+
+
+class PropertyHead(nn.Module, PropertyReadout):
+    """Heads of one vector or tensor."""
+
+    node: Head
+    edge: Head
+
+    def __init__(self, node_width: int, width: int, hidden: int, rank: int) -> None:
+        super().__init__()
+        self.shape = (3,) * rank
+        self.node = Head(node_width, hidden, 3**rank)
+        self.edge = Head(width, hidden, 3**rank)
+
+
+class FrozenPropertyHead(PropertyReadout):
+    """`PropertyHead` with frozen weights, which gives constants: forces come from energies."""
+
+    def __init__(self, head: PropertyHead) -> None:
+        self.shape = head.shape
+        self.node = FrozenHead(head.node, recorded=False)
+        self.edge = FrozenHead(head.edge, recorded=False)
 
 
 class SampleFeatures(NamedTuple):
@@ -108,7 +136,7 @@ class Readout:
 
     node: Head | FrozenHead
     edge: Head | FrozenHead
-    properties: dict[str, PropertyHead]
+    properties: Mapping[str, PropertyReadout]
 
     def property_names(self, plain: bool) -> list[str]:  # noqa: ARG002 (other readouts need it)
         """Names of the properties that are read out of the layer.
@@ -129,7 +157,7 @@ class Readout:
 
     def property_value(self, name: str, of: SampleFeatures) -> Tensor:
         """One property in the coordinates of the frames, (n_samples, 3) or (n_samples, 3, 3)."""
-        values: Tensor = self.properties[name](of.node, of.edges, of.geometry.factors)
+        values: Tensor = self.properties[name].of_sample(of.node, of.edges, of.geometry.factors)
         return values
 
     def property_values(self, of: SampleFeatures, frames: Tensor | None) -> list[Tensor]:

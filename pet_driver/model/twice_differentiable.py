@@ -12,6 +12,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from .softmax import softmax as plain_softmax
+from .softmax import softmax_gradient
+
 _aten = torch.ops.aten
 
 
@@ -89,7 +92,7 @@ class _SiluGradient(torch.autograd.Function):
 class _Softmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: _Context, x: Tensor) -> Tensor:
-        p = torch.softmax(x, dim=-1)
+        p = plain_softmax(x)
         ctx.save_for_backward(p)
         return p
 
@@ -103,8 +106,7 @@ class _SoftmaxGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: _Context, gradient: Tensor, p: Tensor) -> Tensor:
         ctx.save_for_backward(gradient, p)
-        result: Tensor = _aten._softmax_backward_data(gradient, p, -1, p.dtype)
-        return result
+        return softmax_gradient(gradient, p)
 
     @staticmethod
     def backward(ctx: _Context, outer: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,7 +115,7 @@ class _SoftmaxGradient(torch.autograd.Function):
         That with respect to p is o (g - <g>) - g <o>.
         """
         gradient, p = ctx.saved_tensors
-        to_gradient = _aten._softmax_backward_data(outer, p, -1, p.dtype)
+        to_gradient = softmax_gradient(outer, p)
         mean = torch.linalg.vecdot(gradient, p)[..., None]
         outer_mean = torch.linalg.vecdot(outer, p)[..., None]
         to_p = (gradient - mean).mul_(outer).addcmul_(gradient, outer_mean, value=-1.0)

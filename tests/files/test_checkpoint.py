@@ -8,7 +8,13 @@ from safetensors.torch import load_file, save_file
 
 from pet_driver import PetDriverError
 from pet_driver.evaluation.potential import Potential, load_model
-from pet_driver.files.checkpoint import load_checkpoint, save_checkpoint, shipped_models
+from pet_driver.files.checkpoint import (
+    load_checkpoint,
+    random_checkpoint,
+    save_checkpoint,
+    shipped_models,
+)
+from pet_driver.model import Hyperparameters
 
 FROZEN_ENERGY = -10.119507278027113
 FROZEN = Path(__file__).parents[1] / "data" / "model_format_1.safetensors"
@@ -25,6 +31,33 @@ def test_round_trip_keeps_every_bit(checkpoint, tmp_path, molecule):
     assert first.energy == second.energy
     np.testing.assert_array_equal(first.forces, second.forces)
     checkpoint.baseline[:] = [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("scope", ["layer", "atom"])
+def test_fewer_outputs_leave_energies_and_forces_as_they_are(scope, molecule):
+    checkpoint = random_checkpoint(
+        Hyperparameters.from_dict(
+            {
+                "species": sorted(set(molecule.numbers.tolist())),
+                "width": 8,
+                "heads": 2,
+                "properties": [["dipole", 1], ["polarizability", 2]],
+            }
+        )
+    )
+    potentials = [
+        Potential(x, dtype="float64", scope=scope)
+        for x in (checkpoint, checkpoint.with_outputs({"dipole"}), checkpoint.with_outputs(()))
+    ]
+    everything, *fewer = (potential.compute(molecule) for potential in potentials)
+    assert set(everything.vectors) == {"dipole"}
+    assert set(everything.tensors) == {"polarizability"}
+    for prediction in fewer:
+        assert not prediction.tensors
+        assert prediction.energy == pytest.approx(everything.energy, rel=1e-12)
+        np.testing.assert_allclose(prediction.forces, everything.forces, atol=1e-10)
+    np.testing.assert_allclose(fewer[0].vectors["dipole"], everything.vectors["dipole"])
+    assert not fewer[1].vectors
 
 
 def test_files_of_format_1_can_still_be_read(molecule):

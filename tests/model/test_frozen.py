@@ -16,6 +16,8 @@ SHAPES = [
     {"order": "post", "node_width": 8},
     {"node_width": 8, "final_norm": True, "neighbor_species": False},
     {"final_combination": True},
+    {"properties": [["dipole", 1], ["polarizability", 2]]},
+    {"properties": [["dipole", 1]], "final_combination": True},
 ]
 
 
@@ -25,13 +27,13 @@ def reversed_messages(messages: torch.Tensor) -> torch.Tensor:
 
 
 def results(network: PET, inputs: NetworkInput, frozen: bool) -> list[torch.Tensor]:
-    """Energies, and the gradient of their weighted sum with respect to the vectors."""
+    """Energies, the gradient of their weighted sum with respect to the vectors, and properties."""
     vectors = inputs.vectors.clone().requires_grad_()
     changed = NetworkInput(inputs.centre_species, inputs.neighbor_species, vectors, inputs.valid)
     output = network(changed, None, reversed_messages, PassOptions(frozen=frozen))
     weights = torch.linspace(0.5, 1.5, N_CENTRES, dtype=torch.float64)
     (gradient,) = torch.autograd.grad((weights * output.energies).sum(), vectors)
-    return [output.energies.detach(), gradient]
+    return [output.energies.detach(), gradient, *(x.detach() for x in output.properties.values())]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=[" ".join(shape) for shape in SHAPES])
@@ -52,4 +54,4 @@ def test_the_same_energies_and_gradients_as_the_modules(shape: dict[str, object]
         results(network, inputs, True), results(network, inputs, False), strict=True
     ):
         torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-12)
-    assert wanted.abs().max() > 1e-4
+        assert wanted.abs().max() > 1e-4

@@ -219,7 +219,7 @@ class PetUnified:
             )
         options = options_of_rank(EvaluationOptions.from_keywords(**self.options), place)
         use_share(options, place)
-        return Potential(checkpoint, options)
+        return Potential(checkpoint.with_outputs(()), options)
 
 
 def _per_atom_and_pair(

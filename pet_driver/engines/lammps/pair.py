@@ -72,7 +72,8 @@ class PetPair:
             fix = ExternalFix(self.lmp)
             options = options_of_rank(self.style.options, place)
             use_share(options, place)
-            potential = Potential(load_checkpoint(self.style.model), options)
+            # LAMMPS takes no vectors and tensors of atoms.
+            potential = Potential(load_checkpoint(self.style.model).with_outputs(()), options)
         except Exception as caught:  # of any kind: the other ranks must learn of it
             error = caught
         agree(self.comm, error)
