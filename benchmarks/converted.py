@@ -4,46 +4,28 @@ python benchmarks/converted.py plain --metatrain PYTHON [--pet-kokkos PYTHON]
 python benchmarks/converted.py exact --metatrain PYTHON
 
 PYTHON are interpreters of other environments, one with metatrain, one with pet-kokkos. The models
-have the sizes of published ones and random weights, because errors do not matter here. Prints
-tables and writes results/converted_plain.json or converted_exact.json.
+have the sizes of published ones and random weights, because errors do not matter here. The programs
+make steps in turn, so that ratios are those of the same minutes. Prints tables and writes
+results/converted_plain.json or converted_exact.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
-from ase.build import bulk
+from converted_case import OURS, SHAPES, SPECIES
 from results_file import write_results
+from taking_turns import Stepper
 
-SPECIES = [1, 6, 8]
-# Shapes: width, node width, message layers, attention layers, heads, cutoff, adapted neighbors.
-SHAPES = {
-    "xs": dict(  # as uPET XS
-        d_pet=128, d_node=512, d_head=128, d_feedforward=256, num_gnn_layers=2,
-        num_attention_layers=1, num_heads=8, cutoff=7.5, num_neighbors_adaptive=8,
-    ),
-    "default": dict(  # metatrain's own defaults
-        d_pet=128, d_node=256, d_head=128, d_feedforward=256, num_gnn_layers=2,
-        num_attention_layers=2, num_heads=8, cutoff=4.5, num_neighbors_adaptive=None,
-    ),
-    "three layers": dict(
-        d_pet=64, d_node=128, d_head=64, d_feedforward=128, num_gnn_layers=3,
-        num_attention_layers=1, num_heads=4, cutoff=7.5, num_neighbors_adaptive=8,
-    ),
-    "two layers": dict(
-        d_pet=64, d_node=128, d_head=64, d_feedforward=128, num_gnn_layers=2,
-        num_attention_layers=1, num_heads=4, cutoff=7.5, num_neighbors_adaptive=8,
-    ),
-}  # fmt: skip
-RUNNERS = ("pet-driver", "metatrain", "pet-kokkos")
+CASE = Path(__file__).with_name("converted_case.py")
+WARM_UP = 3  # steps of each process that are not counted
 EVERY = 8  # steps between corrections of multiple time stepping
 
 
@@ -52,65 +34,85 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("plain", "exact", "write", "time"))
+    parser.add_argument("what", choices=("plain", "exact"))
     parser.add_argument("--metatrain", metavar="PYTHON")
     parser.add_argument("--pet-kokkos", metavar="PYTHON")
     parser.add_argument("--folder", type=Path, default=Path("converted_models"))
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--runner", choices=RUNNERS, help=argparse.SUPPRESS)
-    parser.add_argument("--model", help=argparse.SUPPRESS)
-    parser.add_argument("--scope", default="none", help=argparse.SUPPRESS)
-    parser.add_argument("--system", help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=2, help="of each program; for plain")
     chosen = parser.parse_args()
-    {"plain": plain, "exact": exact, "write": write, "time": time_one}[chosen.what](chosen)
-
-
-def systems() -> dict[str, Atoms]:
-    """Structures by name; water is a lattice of randomly rotated molecules at 1 g/cm^3."""
-    return {
-        "64 C, diamond": bulk("C", "diamond", a=3.567, cubic=True) * (2, 2, 2),
-        "648 atoms, water": water(6),
-        "192 atoms, water": water(4),
-    }
-
-
-def water(count: int) -> Atoms:
-    """Cube of `count` molecules a side."""
-    rng = np.random.default_rng(0)
-    molecule = np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]])
-    positions = []
-    for corner in np.ndindex(count, count, count):
-        axes, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-        positions.append(3.104 * np.array(corner) + molecule @ axes.T)
-    atoms = Atoms("OHH" * count**3, np.concatenate(positions), cell=[3.104 * count] * 3, pbc=True)
-    atoms.wrap()
-    return atoms
-
-
-# -- tables --
+    {"plain": plain, "exact": exact}[chosen.what](chosen)
 
 
 def plain(chosen: argparse.Namespace) -> None:
-    """Time energy and forces of plain PET in ASE, float32, one program after the other."""
+    """Time energy and forces of plain PET in ASE, float32; the programs make steps in turn."""
     prepare(chosen)
-    runners = {"metatrain": chosen.metatrain, "pet-driver": sys.executable}
+    runners = {OURS: sys.executable, "metatrain": chosen.metatrain}
     if chosen.pet_kokkos:
         runners["pet-kokkos"] = chosen.pet_kokkos
-    print(f"{'':34s}" + "".join(f"{name:>14s}" for name in runners) + "    ms; energies, eV")
+    others = [name for name in runners if name != OURS]
+    print(
+        f"{'':26s}" + "".join(f"{name:>12s}" for name in runners) + "  ms;"
+        f"  {OURS} / " + ", ".join(others) + ";  energies, eV"
+    )
     rows: list[dict[str, object]] = []
     for model in ("xs", "default"):
         for system in ("64 C, diamond", "648 atoms, water"):
-            found = {
-                name: run(python, name, model, system, chosen) for name, python in runners.items()
-            }
-            times = "".join(f"{1e3 * found[name]['seconds']:14.1f}" for name in runners)
-            energies = " ".join(f"{found[name]['energy']:.4f}" for name in runners)
-            print(f"{model + ', ' + system:34s}{times}    {energies}", flush=True)
-            rows.append({"model": model, "structure": system})
-            rows[-1].update({f"{name}, ms": 1e3 * found[name]["seconds"] for name in runners})
-            rows[-1].update({f"{name}, eV": repr(found[name]["energy"]) for name in runners})
-    results = {"shapes": SHAPES, "repeats": chosen.repeats, "rows": rows}
+            found = in_turn(runners, model, system, chosen)
+            row = compared(found, others)
+            energies = {name: energy_of(name, chosen) for name in runners}
+            print(
+                f"{model + ', ' + system:26s}"
+                + "".join(f"{row[f'{name}, ms']:12.1f}" for name in runners)
+                + "   "
+                + ", ".join(f"{row[f'relative to {name}']:.3f}" for name in others)
+                + "   "
+                + " ".join(f"{x:.4f}" for x in energies.values()),
+                flush=True,
+            )
+            rows.append({"model": model, "structure": system, **row})
+            rows[-1].update({f"{name}, eV": repr(x) for name, x in energies.items()})
+    results = {"shapes": SHAPES, "repeats": chosen.repeats, "threads": chosen.threads, "rows": rows}
     print(f"wrote {write_results('converted_plain', results)}")
+
+
+def in_turn(
+    runners: dict[str, str], model: str, system: str, chosen: argparse.Namespace
+) -> dict[str, list[float]]:
+    """Seconds of the steps of all programs, which take turns."""
+    threads = {"OMP_NUM_THREADS": str(chosen.threads), "MKL_NUM_THREADS": str(chosen.threads)}
+    started = [
+        Stepper(
+            name,
+            [python, str(CASE), "step", *words_of(name, model, system, "none", chosen)],
+            chosen.folder / f"{name}.log",
+            {**os.environ, **threads},
+        )
+        for name, python in runners.items()
+    ]
+    spent: dict[str, list[float]] = {name: [] for name in runners}
+    try:
+        for k in range(WARM_UP + chosen.repeats):
+            for stepper in started[:: 1 if k % 2 else -1]:
+                spent[stepper.what].append(stepper.step()[0])
+    finally:
+        for stepper in started:
+            stepper.close()
+    return {name: times[WARM_UP:] for name, times in spent.items()}
+
+
+def compared(found: dict[str, list[float]], others: list[str]) -> dict[str, float]:
+    """Medians in ms, and medians of the ratios of our steps to those of others."""
+    row = {f"{name}, ms": 1e3 * float(np.median(times)) for name, times in found.items()}
+    for name in others:
+        ratios = np.array(found[OURS]) / np.array(found[name])
+        row[f"relative to {name}"] = float(np.median(ratios))
+    return row
+
+
+def energy_of(runner: str, chosen: argparse.Namespace) -> float:
+    """Energy of the structure before the first step, eV, as the process has left it."""
+    return float((chosen.folder / f"{runner}.energy").read_text())
 
 
 def exact(chosen: argparse.Namespace) -> None:
@@ -155,7 +157,7 @@ def prepare(chosen: argparse.Namespace) -> None:
         return
     if not chosen.metatrain:
         sys.exit("give --metatrain PYTHON, an interpreter that has metatrain")
-    subprocess.run([chosen.metatrain, __file__, "write", "--folder", chosen.folder], check=True)
+    subprocess.run([chosen.metatrain, str(CASE), "write", "--folder", chosen.folder], check=True)
     from pet_driver.files.checkpoint import save_checkpoint
     from pet_driver.files.conversion import convert
 
@@ -222,79 +224,19 @@ def run(
     scope: str = "none",
 ) -> dict[str, float]:
     """Time one program with one model and one system, in a separate process."""
-    words = ["--runner", runner, "--model", model, "--system", system, "--scope", scope]
-    words += ["--folder", str(chosen.folder), "--repeats", str(chosen.repeats)]
+    words = words_of(runner, model, system, scope, chosen)
     done = subprocess.run(
-        [python, __file__, "time", *words], check=True, capture_output=True, text=True
+        [python, str(CASE), "time", *words], check=True, capture_output=True, text=True
     )
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-# -- inside the processes --
-
-
-def time_one(chosen: argparse.Namespace) -> None:
-    """Print the median time of evaluations of slightly different structures, as in dynamics."""
-    warnings.simplefilter("ignore")
-    atoms = systems()[chosen.system]
-    atoms.calc = calculator(chosen)
-    energy, rng, spent = atoms.get_potential_energy(), np.random.default_rng(0), []
-    repeats = chosen.repeats if chosen.scope != "atom" else 2
-    for _ in range(repeats + 2):
-        atoms.positions += rng.normal(scale=0.002, size=atoms.positions.shape)
-        start = time.perf_counter()
-        atoms.get_forces()
-        spent.append(time.perf_counter() - start)
-    print(json.dumps({"seconds": float(np.median(spent[2:])), "energy": float(energy)}))
-
-
-def calculator(chosen: argparse.Namespace):  # noqa: ANN201 (of three packages)
-    """Calculator of ASE that the chosen program offers."""
-    path = chosen.folder / chosen.model
-    if chosen.runner == "metatrain":
-        from metatomic_ase import MetatomicCalculator
-        from metatrain.utils.io import load_model
-
-        return MetatomicCalculator(load_model(f"{path}.ckpt").export())
-    if chosen.runner == "pet-kokkos":
-        from pet_kokkos.ase import PETCalculator as KokkosCalculator
-
-        return KokkosCalculator(str(path.with_name(f"{path.name}-kokkos")))
-    from pet_driver.engines.ase import PETCalculator
-    from pet_driver.evaluation.potential import load_model as load
-
-    if chosen.scope == "direct":
-        return PETCalculator(load(f"{path}.safetensors", scope="none").direct())
-    return PETCalculator(load(f"{path}.safetensors", scope=chosen.scope))
-
-
-def write(chosen: argparse.Namespace) -> None:
-    """Write checkpoints with random weights; runs in the environment of metatrain."""
-    import copy
-
-    import torch
-    from metatrain.pet import PET
-    from metatrain.utils.architectures import get_default_hypers
-    from metatrain.utils.data import DatasetInfo
-    from metatrain.utils.data.target_info import get_energy_target_info, get_generic_target_info
-
-    energy = get_energy_target_info("energy", {"quantity": "energy", "unit": "eV"})
-    forces = {
-        "quantity": "force",
-        "unit": "eV/Angstrom",
-        "type": {"cartesian": {"rank": 1}},
-        "num_subtargets": 1,
-        "sample_kind": "atom",
-        "description": "",
-    }
-    name = "non_conservative_forces"
-    targets = {"energy": energy, name: get_generic_target_info(name, forces)}
-    for shape, options in SHAPES.items():
-        torch.manual_seed(0)
-        hypers = copy.deepcopy(get_default_hypers("pet")["model"])
-        hypers.update(options)
-        model = PET(hypers, DatasetInfo("Angstrom", SPECIES, targets))
-        torch.save(model.get_checkpoint(), chosen.folder / f"{shape}.ckpt")
+def words_of(
+    runner: str, model: str, system: str, scope: str, chosen: argparse.Namespace
+) -> list[str]:
+    """Arguments of a process that times one program."""
+    words = ["--runner", runner, "--model", model, "--system", system, "--scope", scope]
+    return [*words, "--folder", str(chosen.folder), "--repeats", str(chosen.repeats)]
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import ase.io
 from ase import Atoms
@@ -33,6 +33,7 @@ from ase.io.lammpsdata import read_lammps_data
 from make_water_box import length, thermal_water
 from results_file import write_results
 from structure import commit_of
+from taking_turns import Stepper
 
 from pet_driver.runtime.progress import Progress
 
@@ -54,50 +55,14 @@ CASES: dict[str, tuple[list[str], int]] = {
 }
 
 
-class Version:
-    """A running process with one version.
+def started(words: list[str], checkout: Path, threads: int, log: Path) -> Stepper:
+    """A process with one version.
 
     :param words: arguments of versions_case.py but for the checkout and the number of threads
-    :param log: file that receives what the process writes to standard error
     """
-
-    def __init__(self, words: list[str], checkout: Path, threads: int, log: Path) -> None:
-        self.checkout, self.log = checkout, log
-        command = [sys.executable, str(CHILD), *words, "--checkout", str(checkout)]
-        with log.open("w") as errors:
-            self.process = subprocess.Popen(
-                [*command, "--threads", str(threads)],
-                env=environment(checkout, threads),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-
-    def step(self) -> tuple[float, float]:
-        """Make one step; seconds and CPU seconds."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        try:
-            self.process.stdin.write("\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            self.fail()
-        for line in self.process.stdout:
-            if line.startswith("TIMED"):
-                wall, cpu = map(float, line.split()[1:])
-                return wall, cpu
-        return self.fail()
-
-    def fail(self) -> NoReturn:
-        """End the benchmark with what the process has printed."""
-        self.process.wait()
-        sys.exit(f"the version in {self.checkout} failed:\n{self.log.read_text()[-3000:]}")
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.wait()
+    command = [sys.executable, str(CHILD), *words, "--checkout", str(checkout)]
+    command += ["--threads", str(threads)]
+    return Stepper(f"the version in {checkout}", command, log, environment(checkout, threads))
 
 
 @dataclass
@@ -179,7 +144,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Measured]:
                 words, threads = CASES[name]
                 words = [words[0], str(folder), *words[1:], "--model", str(folder / MODEL)]
                 pair = [
-                    Version(words, checkout, threads, folder / f"{which}.log")
+                    started(words, checkout, threads, folder / f"{which}.log")
                     for which, checkout in (("old", options.old), ("new", options.new))
                 ]
                 try:
@@ -191,7 +156,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Measured]:
 
 
 def take_turns(
-    pair: list[Version], case: Measured, steps: int, advance: Callable[[], object]
+    pair: list[Stepper], case: Measured, steps: int, advance: Callable[[], object]
 ) -> None:
     """Make steps of both versions in turn; which is first changes with every step."""
     old, new = pair

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import ase
 import ase.io
 import numpy as np
 import torch
+from taking_turns import Turns
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 N_LABELLED = 6
@@ -69,22 +69,6 @@ def check_origin(checkout: Path) -> None:
     found = Path(pet_driver.__file__).resolve()
     if checkout.resolve() not in found.parents:
         sys.exit(f"pet_driver was imported from {found}, not from {checkout}")
-
-
-class Turns:
-    """Waits for a line of standard input before each step, and prints how long the step took."""
-
-    def __init__(self) -> None:
-        self.started: tuple[float, float] | None = None
-
-    def next(self) -> None:
-        """End a step and begin the next one; end the process when standard input is closed."""
-        if self.started is not None:
-            elapsed = time.perf_counter() - self.started[0], time.process_time() - self.started[1]
-            print("TIMED", *elapsed, flush=True)
-        if not sys.stdin.readline():
-            sys.exit()
-        self.started = time.perf_counter(), time.process_time()
 
 
 def read_box(path: Path) -> ase.Atoms:

@@ -81,6 +81,22 @@ _ABOUT = {
         "Ways of tuning a symmetrized model",
         "python benchmarks/tuning_recipes.py MODEL STRUCTURES --name NAME",
     ),
+    "symmetrized_dynamics_silicon": (
+        "Dynamics with a symmetrized model: silicon",
+        "python benchmarks/symmetrized_dynamics.py silicon MODEL --name silicon",
+    ),
+    "symmetrized_dynamics_water": (
+        "Dynamics with a symmetrized model: water",
+        "python benchmarks/symmetrized_dynamics.py water MODEL --name water",
+    ),
+    "symmetrized_mts": (
+        "What is left between a model and its exact form, as a slow force",
+        "python benchmarks/symmetrized_mts.py PLAIN SYMMETRIZED",
+    ),
+    "training_profile": (
+        "Where the time of a training step goes",
+        "python benchmarks/training_profile.py OPTIONS DATA_FOLDER",
+    ),
     "orientations": (
         "Sets of orientations",
         "python benchmarks/orientations.py MODEL STRUCTURE --name NAME",
