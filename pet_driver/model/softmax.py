@@ -17,7 +17,7 @@ _SAFE = 100.0  # logits to the base 2 whose powers are far from the limits of fl
 
 def softmax(x: Tensor) -> Tensor:
     """Softmax along the last dimension."""
-    if x.is_cuda:
+    if x.is_cuda or x.itemsize < 4:  # torch adds numbers of 16 bits in 32
         return torch.softmax(x, dim=-1)
     return softmax_of_base_2(x * LOG2_E)
 

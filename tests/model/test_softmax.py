@@ -54,6 +54,11 @@ def test_not_a_number_stays_in_its_row() -> None:
     assert found.isnan().sum() == 6
 
 
+def test_bfloat16_is_as_exact_as_it_can_be() -> None:
+    x = logits(11, 2.0).bfloat16()
+    torch.testing.assert_close(softmax(x), torch.softmax(x.double(), -1).bfloat16())
+
+
 def test_without_rows() -> None:
     assert softmax(torch.zeros(0, 4)).shape == (0, 4)
 
