@@ -101,7 +101,9 @@ def step(chosen: argparse.Namespace) -> None:
     warnings.simplefilter("ignore")
     atoms, rng, turns = systems()[chosen.system], np.random.default_rng(0), Turns()
     atoms.calc = calculator(chosen)
-    (chosen.folder / f"{chosen.runner}.energy").write_text(repr(atoms.get_potential_energy()))
+    (chosen.folder / f"{chosen.runner}.energy").write_text(
+        repr(float(atoms.get_potential_energy()))
+    )
     while True:
         atoms.positions += rng.normal(scale=0.002, size=atoms.positions.shape)
         turns.next()
