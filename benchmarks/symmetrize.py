@@ -1,7 +1,7 @@
 """Make plain models exactly symmetric without labels, and record what was reached.
 
 python benchmarks/symmetrize.py MODEL STRUCTURES --name NAME [--minutes 20] [--sample 300K:2ps ...]
-    [--most 300] [--folder FOLDER]
+    [--learning-rate RATE] [--most 300] [--folder FOLDER]
 
 MODEL is the name of a shipped model, a model file, or a checkpoint of metatrain, which is converted
 first. STRUCTURES is a file that ASE reads; of more than --most structures as many are drawn at
@@ -26,6 +26,7 @@ from rich.console import Console
 
 from pet_driver.cli.symmetrize import reference_of
 from pet_driver.distillation import SampleRun, SymmetrizeOptions, symmetrize
+from pet_driver.distillation.tuning import LEARNING_RATE
 from pet_driver.files.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from pet_driver.files.conversion import convert
 from pet_driver.graph import System
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="of the file of results")
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--sample", action="append", default=[])
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--most", type=int, default=300)
     parser.add_argument("--folder", type=Path, default=Path("symmetrized"))
     chosen = parser.parse_args()
@@ -55,7 +57,7 @@ def main() -> None:
         lines.append(line)
 
     runs = tuple(SampleRun.parse(words) for words in chosen.sample)
-    options = SymmetrizeOptions(chosen.minutes, runs)
+    options = SymmetrizeOptions(chosen.minutes, runs, learning_rate=chosen.learning_rate)
     model, report = symmetrize(
         origin,
         [System.from_atoms(atoms) for atoms in structures],

@@ -81,13 +81,13 @@ _ABOUT = {
         "Ways of tuning a symmetrized model",
         "python benchmarks/tuning_recipes.py MODEL STRUCTURES --name NAME",
     ),
-    "symmetrized_dynamics_silicon": (
+    "symmetrized_dynamics_converted_silicon": (
         "Dynamics with a symmetrized model: silicon",
-        "python benchmarks/symmetrized_dynamics.py silicon MODEL --name silicon",
+        "python benchmarks/symmetrized_dynamics.py silicon MODEL --name converted_silicon",
     ),
-    "symmetrized_dynamics_water": (
+    "symmetrized_dynamics_water_plain": (
         "Dynamics with a symmetrized model: water",
-        "python benchmarks/symmetrized_dynamics.py water MODEL --name water",
+        "python benchmarks/symmetrized_dynamics.py water MODEL --name water_plain",
     ),
     "symmetrized_mts": (
         "What is left between a model and its exact form, as a slow force",

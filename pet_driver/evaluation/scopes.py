@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -15,10 +15,10 @@ from ..model import PET, PassOptions
 from ..runtime.arithmetic import Arithmetic
 from ..runtime.table_sizes import TableSizes
 from .evaluation import Evaluation, EvaluationRequest
-from .neighbors_on_a_line import atom_on_a_line
 from .rotated_copies import CopyEvaluator, RotatedCopies
 from .sample_memory import SampleMemory
 
+_COPIES_BEYOND = 4  # times as many axial copies where atoms beyond the neighbors are seen
 _FRAMES_SHARE = 0.25  # of the memory, for the construction of frames
 
 
@@ -48,10 +48,16 @@ class Evaluator:
         self.arithmetic = arithmetic or Arithmetic()
         self.scope = scope
         self.memory = SampleMemory(network)
-        self._constants = constants or network.hyper.frames
+        constants = constants or network.hyper.frames
         self._rotations = fixed_rotations(extra_rotations, parity)
-        self._covariant = bool(network.hyper.properties)
-        self._lines_are_known = False
+        self._turns_count = bool(network.hyper.properties)
+        if scope in ("atom", "structure") and network.hyper.exchanges:
+            # Copies contain atoms beyond the neighbors that axial frames are made of, and these
+            # may be far from the axis.
+            self._turns_count = True
+            copies = _COPIES_BEYOND * constants.axial_copies
+            constants = dataclasses.replace(constants, axial_copies=copies)
+        self._constants = constants
 
     def evaluate(self, graph: Graph, request: EvaluationRequest | None = None) -> Evaluation:
         """Energies of this process's own atoms, and their gradient, in units of the network.
@@ -156,8 +162,6 @@ class Evaluator:
         self, seen: Graph, vectors: Tensor, request: EvaluationRequest
     ) -> Evaluation:
         """Evaluate in the scopes atom and structure."""
-        if self.scope == "atom" and self.network.hyper.exchanges:
-            self._look_for_lines(seen)
         copies = self._copies(seen, request.memory)
         chunk = self._chunk(seen, request) or torch.iinfo(torch.int64).max
         evaluator = CopyEvaluator(self.network, seen, chunk)
@@ -165,19 +169,6 @@ class Evaluator:
         n_owned = seen.n_owned
         properties = {name: x[:n_owned] for name, x in properties.items()}
         return Evaluation(energies[:n_owned], plain + through, properties, symmetrization=through)
-
-    def _look_for_lines(self, seen: Graph) -> None:
-        """Warn once of an atom for which the scope atom is not exact."""
-        if self._lines_are_known:
-            return
-        atom = atom_on_a_line(seen, self.network.hyper.cutoff, self._constants)
-        if atom is not None:
-            self._lines_are_known = True
-            warnings.warn(
-                f"all neighbors of atom {atom} (from 0) lie on one line, and their neighbors do "
-                "not: energies in scope atom change as the structure turns; use scope layer",
-                stacklevel=2,
-            )
 
     def _frames(
         self,
@@ -201,7 +192,7 @@ class Evaluator:
             seen.padded.valid[:n_centres],
             hyper.cutoff,
             self._constants,
-            self._covariant,
+            self._turns_count,
             None if memory is None else max(int(_FRAMES_SHARE * memory) // per_centre, 1),
             sizes,
         )
@@ -218,7 +209,7 @@ class Evaluator:
             self._constants,
             seen.structure,
             len(seen.sizes),
-            self._covariant,
+            self._turns_count,
         )
         counts = torch.tensor(seen.sizes, device=seen.structure.device)
         return [

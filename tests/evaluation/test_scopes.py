@@ -179,19 +179,18 @@ def test_parity(hyper, scope, rotations):
     assert worst_change(more, atoms, [mirror, rotations[1]]).max() < 1e-10
 
 
-def test_atoms_whose_neighbors_lie_on_a_line_are_named_in_scope_atom():
-    """There is no second axis that turns with the atoms beyond; scope layer does not need one."""
-    line = Atoms("OHOH", [[0, 0, 0], [0.97, 0, 0], [2.9, 2.0, 0], [3.2, 2.8, 0.4]])
-    turns = Rotation.random(4, random_state=7).as_matrix()
-    with pytest.warns(UserWarning, match=r"all neighbors of atom 0 \(from 0\) lie on one line"):
-        potential_of(MODERN, "atom").compute(line)
-    assert worst_change(potential_of(MODERN, "layer"), line, turns).max() < 1e-10
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        pair = build_molecule("H2")
-        far = Atoms(pair.numbers, pair.positions[:, [2, 0, 1]] + [20.0, 3.0, 0.0])
-        for atoms in (build_molecule("CO2"), pair + far, build_molecule("H2O")):
-            potential_of(MODERN, "atom").compute(atoms)
+@pytest.mark.parametrize("scope", ["layer", "atom", "structure"])
+@pytest.mark.parametrize("layers", [2, 3])
+@pytest.mark.parametrize("hyper", [MODERN, PAPER, CONTRAST], ids=["modern", "paper", "contrast"])
+def test_atoms_beyond_neighbors_that_lie_on_a_line(hyper, layers, scope, rotations):
+    """No second axis turns with the atoms beyond, so copies about the line must average them out."""
+    potential = potential_of(replace(hyper, message_layers=layers), scope)
+    for symbols, positions in (
+        ("OHOH", [[0, 0, 0], [0.97, 0, 0], [2.9, 2.0, 0], [3.2, 2.8, 0.4]]),
+        ("OHO", [[0, 0, 0], [1.5, 0, 0], [1.6, 3.3, 0]]),
+    ):
+        atoms = Atoms(symbols, positions)
+        assert worst_change(potential, atoms, rotations).max() < 1e-12
 
 
 def test_the_last_neighbor_stays_an_axis_until_it_is_gone(rotations):
