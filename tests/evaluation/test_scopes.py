@@ -183,7 +183,7 @@ def test_parity(hyper, scope, rotations):
 @pytest.mark.parametrize("layers", [2, 3])
 @pytest.mark.parametrize("hyper", [MODERN, PAPER, CONTRAST], ids=["modern", "paper", "contrast"])
 def test_atoms_beyond_neighbors_that_lie_on_a_line(hyper, layers, scope, rotations):
-    """No second axis turns with the atoms beyond, so copies about the line must average them out."""
+    """No second axis turns with the atoms beyond, so copies about the line average them out."""
     potential = potential_of(replace(hyper, message_layers=layers), scope)
     for symbols, positions in (
         ("OHOH", [[0, 0, 0], [0.97, 0, 0], [2.9, 2.0, 0], [3.2, 2.8, 0.4]]),
