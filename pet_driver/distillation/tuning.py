@@ -102,7 +102,8 @@ class Tuning:
         self._split = Split(list(training), list(validation), [])
         self._properties = {name: name for name in properties}
         save_checkpoint(student, folder / _START)
-        self._training = self._made(self._fit())
+        # All frames, as in most of the tuning: its steps are timed.
+        self._training = self._made(dataclasses.replace(self._fit(), sampled_share=0.0))
         self.untouched = Scores.of(self._training.validate(0.0))
 
     def run(self, limits: Scores) -> Checkpoint:
@@ -173,19 +174,22 @@ class Tuning:
         return dataclasses.replace(fit, **options.changes)
 
     def _timed(self) -> FitOptions:
-        """Options with intervals in steps, after one step without change has been timed."""
+        """Options with intervals in steps, after two steps without change have been timed.
+
+        The faster one counts, as other programs may have disturbed the other.
+        """
         training = self._training
         state = training.state
         spent = []
-        for _ in range(2):
+        for _ in range(3):
             start = time.perf_counter()
             frames = [self._split.training[i] for i in state.order.next()]
             training.gradients.accumulate(state.network, frames, state.counters)
             state.optimizer.zero_grad()
             spent.append(time.perf_counter() - start)
-        steps = self.options.steps or max(self.options.seconds / spent[-1], 1.0)
+        steps = self.options.steps or max(self.options.seconds / min(spent[1:]), 1.0)
         return dataclasses.replace(
-            training.options.fit,
+            self._fit(),
             warmup_steps=max(min(round(0.05 * steps), 100), 1),
             validate_every=max(round(steps / _VALIDATIONS), 1),
             ema_decay=1.0 - 1.0 / min(max(0.05 * steps, 2.0), 500.0),
