@@ -81,9 +81,9 @@ _ABOUT = {
         "Ways of tuning a symmetrized model",
         "python benchmarks/tuning_recipes.py MODEL STRUCTURES --name NAME",
     ),
-    "symmetrized_dynamics_converted_silicon": (
+    "symmetrized_dynamics_metatrain_deep": (
         "Dynamics with a symmetrized model: silicon",
-        "python benchmarks/symmetrized_dynamics.py silicon MODEL --name converted_silicon",
+        "python benchmarks/symmetrized_dynamics.py silicon MODEL --name metatrain_deep",
     ),
     "symmetrized_dynamics_water_plain": (
         "Dynamics with a symmetrized model: water",
