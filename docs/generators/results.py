@@ -81,10 +81,6 @@ _ABOUT = {
         "Ways of tuning a symmetrized model",
         "python benchmarks/tuning_recipes.py MODEL STRUCTURES --name NAME",
     ),
-    "symmetrized_dynamics_metatrain_deep": (
-        "Dynamics with a symmetrized model: silicon",
-        "python benchmarks/symmetrized_dynamics.py silicon MODEL --name metatrain_deep",
-    ),
     "symmetrized_dynamics_water_plain": (
         "Dynamics with a symmetrized model: water",
         "python benchmarks/symmetrized_dynamics.py water MODEL --name water_plain",
