@@ -41,6 +41,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2, help="of each program; for plain")
     chosen = parser.parse_args()
+    if chosen.what == "plain" and not chosen.metatrain:
+        parser.error("give --metatrain PYTHON, an interpreter that has metatrain")
     {"plain": plain, "exact": exact}[chosen.what](chosen)
 
 

@@ -105,10 +105,13 @@ def main() -> None:
     for folder in (options.old, options.new):
         if not (folder / "pet_driver" / "__init__.py").exists():
             parser.error(f"{folder} has no package pet_driver; give a checkout")
+    model = options.model or options.old / WATER
+    if not model.is_file():
+        parser.error(f"there is no model file {model}; give another with --model")
     if options.repeats * options.steps < 2:
         parser.error("ratios need at least two pairs of steps; give more --repeats or --steps")
     with tempfile.TemporaryDirectory() as scratch:
-        shutil.copy(options.model or options.old / WATER, Path(scratch) / MODEL)
+        shutil.copy(model, Path(scratch) / MODEL)
         prepare(Path(scratch), options.old, options.only)
         measured = measure(options, Path(scratch))
     results = {name: case.summary() for name, case in measured.items()}
