@@ -46,15 +46,18 @@ ADAMW = {"optimizer": "adamw"}
 # What each changes of the recipe of `pet-driver symmetrize`.
 RECIPES: dict[str, dict[str, object]] = {
     "as it is": {},
-    "AdamW": ADAMW,
-    "AdamW, beta2 0.999": {**ADAMW, "adamw_beta2": 0.999},
     "half the rate": {"learning_rate": 0.5 * LEARNING_RATE},
     "twice the rate": {"learning_rate": 2.0 * LEARNING_RATE},
     "200 atoms a step": {"batch_atoms": 200},
-    "frames drawn in 60 %": {"sampled_share": 0.6},
+    "all frames throughout": {"sampled_share": 0.0},
+    "frames drawn in 85 %": {"sampled_share": 0.85},
+    "drawn frames turned at random": {"random_turns": True},
+    "stresses count from the start": {"stress_weight": 1.0, "stress_ramp": 0.0},
+    "AdamW": ADAMW,
+    "AdamW, beta2 0.999": {**ADAMW, "adamw_beta2": 0.999},
     "no penalties": {
-        "sampled_share": 0.0,
         "energy_variance_weight": 0.0,
+        "message_variance_weight": 0.0,
         "symmetrization_weight": 0.0,
     },
 }
@@ -83,18 +86,19 @@ def main() -> None:
     drawn = np.random.default_rng(0).permutation(len(structures))[: chosen.most]
     frames = labelled(Potential(origin, scope="none"), [structures[i] for i in drawn])
     held = max(round(HELD_OUT * len(frames)), 1)
-    path = RESULTS / "tuning_recipes.json"
-    known = json.loads(path.read_text())["rows"] if path.exists() else []
     for name in chosen.recipes:
         options = TuningOptions(60.0 * chosen.minutes, changes=RECIPES[name])
         found = tuned(student, frames[held:], frames[:held], options)
-        rate = RECIPES[name].get("learning_rate", LEARNING_RATE)
-        row = {"model": chosen.name, "recipe": name, "rate": rate, "minutes": chosen.minutes}
-        row |= found
-        print(row, flush=True)
-        known = [x for x in known if (x["model"], x["recipe"]) != (chosen.name, name)] + [row]
-        known.sort(key=lambda x: (x["model"], list(RECIPES).index(x["recipe"])))
-        write_results("tuning_recipes", {"threads": torch.get_num_threads(), "rows": known})
+        print(name, found, flush=True)
+        record(chosen.name, name, {"minutes": chosen.minutes, **found})
+
+
+def record(model: str, recipe: str, row: dict[str, float]) -> None:
+    """Add one tuning to the results, which another model's run may have changed meanwhile."""
+    path = RESULTS / "tuning_recipes.json"
+    known = json.loads(path.read_text())["models"] if path.exists() else {}
+    known.setdefault(model, {})[recipe] = row
+    write_results("tuning_recipes", {"threads": torch.get_num_threads(), "models": known})
 
 
 def labelled(plain: Potential, structures: list[Atoms]) -> list[Frame]:

@@ -20,15 +20,17 @@ from ..training.labels import Labels
 from ..training.loop import Loop
 from ..training.monitor import Monitor
 from ..training.options import DataOptions, FitOptions
+from ..training.order import grouped
 from .teacher import TeacherLabel
 
-LEARNING_RATE = 2e-4
+LEARNING_RATE = 4e-4
 _BETA2 = 0.95  # with torch's 0.999 the loss jumps at this rate
 _START, _BEST = "student.safetensors", "best.safetensors"
 _SOURCE = "teacher"
 _ATOMS_IN_BATCH = 64  # or one structure: labels have no noise, so more steps are worth more
 _VALIDATIONS = 12
-_SAMPLED_SHARE = 0.1  # of the tuning, in which frames are drawn and turned at random
+_TIMED = 4  # steps
+_SAMPLED_SHARE = 0.35  # of the tuning, in which frames are drawn
 _FRAMES_DRAWN = 2  # per atom: a variance needs two
 _SCORES = "validation"  # key of the card of the best weights
 
@@ -137,12 +139,13 @@ class Tuning:
     def _fit(self) -> FitOptions:
         """Options of the training, of which the intervals are set by `_timed`.
 
-        At first a few frames of each atom are drawn and turned at random, and the variance of the
-        energies over them is penalized: the network becomes invariant in any orientation, which
-        lowers the symmetrization force. Then all frames are averaged, as they will be in use.
-        Labels have no outliers, so all losses are squares. Weights do not decay: they should stay
-        close. Muon's steps have a fixed size, so that at a low rate no odd structure moves the
-        weights far; AdamW alone needs several times as many steps for the same distance.
+        At first two frames of each atom are drawn, which makes steps cheap. The variances over them
+        are penalized, so that the forces stay right when all frames are averaged, as they will be
+        in use. Energies and stresses count little before the forces are right: each step shifts
+        them for a whole structure, and the noise would hide what the forces tell. Labels have no
+        outliers, so all losses are squares. Weights do not decay: they should stay close. Muon's
+        steps have a fixed size, so that at a low rate no odd structure moves the weights far; AdamW
+        alone needs several times as many steps for the same distance.
         """
         options = self.options
         fit = FitOptions(
@@ -161,9 +164,11 @@ class Tuning:
             energy_variance_weight=10.0,
             force_loss="mse",
             stress_loss="mse",
+            stress_weight=0.5,
+            stress_ramp=2.0,
             sampled_share=_SAMPLED_SHARE,
             frames_drawn=_FRAMES_DRAWN,
-            random_turns=True,
+            message_variance_weight=0.1,
             symmetrization_weight=1.0,
             rotate=False,
             checkpoint_minutes=1.0,
@@ -174,26 +179,33 @@ class Tuning:
         return dataclasses.replace(fit, **options.changes)
 
     def _timed(self) -> FitOptions:
-        """Options with intervals in steps, after two steps without change have been timed.
-
-        The faster one counts, as other programs may have disturbed the other.
-        """
-        training = self._training
-        state = training.state
-        spent = []
-        for _ in range(3):
-            start = time.perf_counter()
-            frames = [self._split.training[i] for i in state.order.next()]
-            training.gradients.accumulate(state.network, frames, state.counters)
-            state.optimizer.zero_grad()
-            spent.append(time.perf_counter() - start)
-        steps = self.options.steps or max(self.options.seconds / min(spent[1:]), 1.0)
+        """Options with intervals in steps, of a number that is estimated."""
+        steps = self.options.steps or max(self.options.seconds / self._seconds_of_step(), 1.0)
         return dataclasses.replace(
             self._fit(),
             warmup_steps=max(min(round(0.05 * steps), 100), 1),
             validate_every=max(round(steps / _VALIDATIONS), 1),
             ema_decay=1.0 - 1.0 / min(max(0.05 * steps, 2.0), 500.0),
         )
+
+    def _seconds_of_step(self) -> float:
+        """Seconds of a step with all frames, by a few that change nothing.
+
+        Structures differ in size, so the time per atom counts, and of that the shortest, as other
+        programs may have disturbed a step. The first one is slower than those that follow.
+        """
+        training, state = self._training, self._training.state
+        sizes = [len(frame.system) for frame in self._split.training]
+        spent = []
+        for _ in range(_TIMED):
+            chosen = state.order.next()
+            start = time.perf_counter()
+            frames = [self._split.training[i] for i in chosen]
+            training.gradients.accumulate(state.network, frames, state.counters)
+            state.optimizer.zero_grad()
+            spent.append((time.perf_counter() - start) / sum(sizes[i] for i in chosen))
+        batches = grouped(sizes, 1, self._fit().batch_atoms)
+        return min(spent[1:]) * sum(sizes) / len(batches)
 
 
 class _Best:

@@ -74,8 +74,8 @@ class BatchGradients:
         if sampler is not None and draws > 1:
             predicted = predicted.estimated_from(draws)
         atoms = torch.tensor(graph.sizes, dtype=torch.float64, device=self.batches.device)
-        weight = self.schedule.energy_weight(step, elapsed)
-        value = loss(predicted, labels, atoms, self.fit, unit, weight, Counts.of(frames))
+        fit = self.schedule.weighted(step, elapsed)
+        value = loss(predicted, labels, atoms, fit, unit, Counts.of(frames))
         value.backward()  # type: ignore[no-untyped-call] # torch's
         return value.item()
 

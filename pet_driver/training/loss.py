@@ -87,7 +87,6 @@ def loss(
     sizes: Tensor,
     fit: FitOptions,
     unit: float,
-    energy_weight: float,
     counts: Counts,
 ) -> Tensor:
     """Weighted sum of errors and of variances over frames, see `FitOptions`.
@@ -97,8 +96,8 @@ def loss(
     forces change little where one frame replaces another.
 
     :param sizes: (n_structures,), number of atoms
+    :param fit: with the weights at this step, see `Schedule.weighted`
     :param unit: eV per unit of the network
-    :param energy_weight: of the energies, at this step
     :param counts: numbers of labels that make the sums averages
     """
     # Depends on the weights even where no label counts, as energies at the first step.
@@ -115,7 +114,7 @@ def loss(
 
     cells = sizes[:, None, None]
     energies = predicted.energies / sizes, labels.energies / sizes
-    add(energy_weight, *energies, fit.energy_loss, fit.energy_delta, counts.energies)
+    add(fit.energy_weight, *energies, fit.energy_loss, fit.energy_delta, counts.energies)
     forces = predicted.forces, labels.forces
     add(fit.force_weight, *forces, fit.force_loss, fit.huber_delta, counts.forces)
     virials = predicted.virials / cells, labels.virials / cells

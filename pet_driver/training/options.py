@@ -67,9 +67,10 @@ class FitOptions:
     the frames of an atom (in scope "layer", where all frames are averaged or several are drawn), so
     that forces change little where one frame replaces another; ``symmetrization_weight`` multiplies
     the square of the symmetrization force, see `Potential.symmetrization_forces`, of which drawn
-    frames show only the part of their turning. The weight of the energies is proportional to the
-    share of the training that is done, to the power ``energy_ramp``; in the last ``final_share`` of
-    the training it is ``final_energy_weight``. Huber's deltas are in eV/atom, eV/angstrom and
+    frames show only the part of their turning. The weights of energies and stresses are
+    proportional to the share of the training that is done, to the powers ``energy_ramp`` and
+    ``stress_ramp`` (0: constant); in the last ``final_share`` of the training that of the energies
+    is ``final_energy_weight``. Huber's deltas are in eV/atom, eV/angstrom and
     eV/atom; ``huber_delta`` is that of the forces.
 
     ``batch_size``: number of structures; ``batch_atoms``: largest number of atoms instead.
@@ -97,6 +98,7 @@ class FitOptions:
     final_energy_weight: float = 1000.0
     force_weight: float = 1.0
     stress_weight: float = 10.0
+    stress_ramp: float = 0.0
     property_weight: float = 1.0
     energy_loss: str = _choice("mse", "huber")
     force_loss: str = _choice("huber", "mse")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 from .options import FitOptions
@@ -35,14 +36,18 @@ class Schedule:
             done = (step - start) / max(fit.steps - start, 1)
         return 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
 
-    def energy_weight(self, step: int, elapsed: float) -> float:
-        """Weight of the energies in the loss: grows, then a constant in the final part.
+    def weighted(self, step: int, elapsed: float) -> FitOptions:
+        """The options with the weights that energies and stresses have at this step.
 
-        It grows because total energies are of little use before the forces are right.
+        They grow because total energies and virials are of little use before the forces are right:
+        a small change of all weights shifts them at once, and covers what forces would tell.
         """
+        fit, done = self.fit, self.done(step, elapsed)
+        energy_weight = fit.energy_weight * math.pow(done, fit.energy_ramp)
         if self.final(step, elapsed):
-            return self.fit.final_energy_weight
-        return self.fit.energy_weight * math.pow(self.done(step, elapsed), self.fit.energy_ramp)
+            energy_weight = fit.final_energy_weight
+        stress_weight = fit.stress_weight * math.pow(done, fit.stress_ramp)
+        return dataclasses.replace(fit, energy_weight=energy_weight, stress_weight=stress_weight)
 
     def final(self, step: int, elapsed: float) -> bool:
         """Whether this is the final part, the last ``final_share`` of the training."""
