@@ -85,6 +85,10 @@ _ABOUT = {
         "Dynamics with a symmetrized model: water",
         "python benchmarks/symmetrized_dynamics.py water MODEL --name water_plain",
     ),
+    "symmetrized_dynamics_metatrain_deep": (
+        "Dynamics with a symmetrized model: silicon",
+        "python benchmarks/symmetrized_dynamics.py silicon MODEL --name metatrain_deep --beside",
+    ),
     "symmetrized_mts": (
         "What is left between a model and its exact form, as a slow force",
         "python benchmarks/symmetrized_mts.py PLAIN SYMMETRIZED",
