@@ -27,7 +27,7 @@ LEARNING_RATE = 4e-4
 _BETA2 = 0.95  # with torch's 0.999 the loss jumps at this rate
 _START, _BEST = "student.safetensors", "best.safetensors"
 _SOURCE = "teacher"
-_ATOMS_IN_BATCH = 64  # or one structure: labels have no noise, so more steps are worth more
+_ATOMS_IN_BATCH = 64  # or one structure: labels have little noise, so more steps are worth more
 _VALIDATIONS = 12
 _TIMED = 4  # steps
 _SAMPLED_SHARE = 0.35  # of the tuning, in which frames are drawn
@@ -141,11 +141,10 @@ class Tuning:
 
         At first two frames of each atom are drawn, which makes steps cheap. The variances over them
         are penalized, so that the forces stay right when all frames are averaged, as they will be
-        in use. Energies and stresses count little before the forces are right: each step shifts
-        them for a whole structure, and the noise would hide what the forces tell. Labels have no
-        outliers, so all losses are squares. Weights do not decay: they should stay close. Muon's
-        steps have a fixed size, so that at a low rate no odd structure moves the weights far; AdamW
-        alone needs several times as many steps for the same distance.
+        in use. Energies and stresses have small weights before the forces are right: each step
+        shifts them for a whole structure, and that noise would dominate the gradient. Labels have
+        no outliers, so all losses are squares. Weights do not decay: they should stay close. Muon's
+        steps have a fixed size, so that at a low rate no odd structure moves the weights far.
         """
         options = self.options
         fit = FitOptions(
@@ -179,7 +178,7 @@ class Tuning:
         return dataclasses.replace(fit, **options.changes)
 
     def _timed(self) -> FitOptions:
-        """Options with intervals in steps, of a number that is estimated."""
+        """Options with intervals in steps, from an estimate of the number of steps."""
         steps = self.options.steps or max(self.options.seconds / self._seconds_of_step(), 1.0)
         return dataclasses.replace(
             self._fit(),
@@ -189,23 +188,22 @@ class Tuning:
         )
 
     def _seconds_of_step(self) -> float:
-        """Seconds of a step with all frames, by a few that change nothing.
+        """Seconds of a step with all frames, from a few that leave the weights unchanged.
 
         Structures differ in size, so the time per atom counts, and of that the shortest, as other
         programs may have disturbed a step. The first one is slower than those that follow.
         """
         training, state = self._training, self._training.state
-        sizes = [len(frame.system) for frame in self._split.training]
-        spent = []
+        order, spent = state.order, []
         for _ in range(_TIMED):
-            chosen = state.order.next()
+            chosen = order.next()
             start = time.perf_counter()
             frames = [self._split.training[i] for i in chosen]
             training.gradients.accumulate(state.network, frames, state.counters)
             state.optimizer.zero_grad()
-            spent.append((time.perf_counter() - start) / sum(sizes[i] for i in chosen))
-        batches = grouped(sizes, 1, self._fit().batch_atoms)
-        return min(spent[1:]) * sum(sizes) / len(batches)
+            spent.append((time.perf_counter() - start) / sum(order.sizes[i] for i in chosen))
+        batches = grouped(order.sizes, order.count, order.atoms)
+        return min(spent[1:]) * sum(order.sizes) / len(batches)
 
 
 class _Best:

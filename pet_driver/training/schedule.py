@@ -40,7 +40,7 @@ class Schedule:
         """The options with the weights that energies and stresses have at this step.
 
         They grow because total energies and virials are of little use before the forces are right:
-        a small change of all weights shifts them at once, and covers what forces would tell.
+        each step shifts them for a whole structure, and that noise would dominate the gradient.
         """
         fit, done = self.fit, self.done(step, elapsed)
         energy_weight = fit.energy_weight * math.pow(done, fit.energy_ramp)
