@@ -18,7 +18,6 @@ import json
 import tempfile
 import time
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any
 import torch
 from results_file import RESULTS, write_results
 
+from pet_driver.runtime.stopwatch import Stopwatch
 from pet_driver.training import Training, read_options
 
 # Functions in which each part is done. An inner part counts for itself, not for the outer one.
@@ -48,29 +48,21 @@ class Parts:
     """Seconds and CPU seconds of each part; time of an inner part is not that of the outer one."""
 
     def __init__(self) -> None:
-        self.wall: defaultdict[str, float] = defaultdict(float)
-        self.cpu: defaultdict[str, float] = defaultdict(float)
-        self._inside = [REST]
-        self._since = (time.perf_counter(), time.process_time())
+        self._wall, self._cpu = Stopwatch(), Stopwatch(time.process_time)
+        self.wall, self.cpu = self._wall.seconds, self._cpu.seconds
 
-    def switch(self) -> None:
-        """Book the time since the last call on the part that is going on."""
-        now = (time.perf_counter(), time.process_time())
-        self.wall[self._inside[-1]] += now[0] - self._since[0]
-        self.cpu[self._inside[-1]] += now[1] - self._since[1]
-        self._since = now
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Add the time spent in the context to a part."""
+        with self._wall.measure(part), self._cpu.measure(part):
+            yield
 
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, whose time is booked on a part."""
 
         def wrapped(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
-            self.switch()
-            self._inside.append(part)
-            try:
+            with self.measure(part):
                 return function(*arguments, **keywords)
-            finally:
-                self.switch()
-                self._inside.pop()
 
         return wrapped
 
@@ -106,7 +98,7 @@ def profile(options: Any, data_folder: Path, steps: int) -> dict[str, Any]:  # n
         training = Training(options, data_folder, Path(folder))
         for _ in range(WARM_UP):
             training.take_step()
-        with measured() as parts:
+        with measured() as parts, parts.measure(REST):
             for _ in range(steps):
                 training.take_step()
         start = time.perf_counter()
@@ -142,7 +134,6 @@ def measured() -> Iterator[Parts]:
         setattr(owner, name, parts.timed(part, function))
     try:
         yield parts
-        parts.switch()
     finally:
         for owner, name, function in changed:
             setattr(owner, name, function)

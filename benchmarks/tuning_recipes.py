@@ -50,9 +50,11 @@ RECIPES: dict[str, dict[str, object]] = {
     "twice the rate": {"learning_rate": 2.0 * LEARNING_RATE},
     "200 atoms a step": {"batch_atoms": 200},
     "all frames throughout": {"sampled_share": 0.0},
+    "frames drawn in 35 %": {"sampled_share": 0.35},
     "frames drawn in 85 %": {"sampled_share": 0.85},
     "drawn frames turned at random": {"random_turns": True},
     "stresses count from the start": {"stress_weight": 1.0, "stress_ramp": 0.0},
+    "no energies of atoms": {"atom_energy_weight": 0.0},
     "AdamW": ADAMW,
     "AdamW, beta2 0.999": {**ADAMW, "adamw_beta2": 0.999},
     "no penalties": {

@@ -18,7 +18,7 @@ from .teacher import TeacherLabel
 Floats = NDArray[np.float64]
 
 _NUMBERS = ("energy", "energy_noise", "energy_error", "force_error")
-_ARRAYS = ("forces", "virial", "force_noise")
+_ARRAYS = ("energies", "forces", "virial", "force_noise")
 _PROPERTY = "property."
 
 

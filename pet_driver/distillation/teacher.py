@@ -35,14 +35,16 @@ _ATOMS_AT_A_TIME = {"cpu": 400, "cuda": 20_000}
 class TeacherLabel:
     """Average over orientations for one structure, its error, and the spread of single ones.
 
-    energy: eV; forces: (n_atoms, 3), eV/angstrom; virial: (3, 3), eV; properties: totals by name,
-    (3,) or (3, 3). energy_noise: eV, and force_noise: (n_atoms,), eV/angstrom, are the
-    root-mean-square deviations of one orientation from the average, of the force per component;
-    energy_error: eV, and force_error: eV/angstrom, the standard errors of the average itself, that
-    of the force the root mean square over components; not a number for a single group.
+    energy: eV; energies: (n_atoms,), eV, of the atoms, with the sum `energy`; forces: (n_atoms, 3),
+    eV/angstrom; virial: (3, 3), eV; properties: totals by name, (3,) or (3, 3). energy_noise: eV,
+    and force_noise: (n_atoms,), eV/angstrom, are the root-mean-square deviations of one orientation
+    from the average, of the force per component; energy_error: eV, and force_error: eV/angstrom,
+    the standard errors of the average itself, that of the force the root mean square over
+    components; not a number for a single group.
     """
 
     energy: float
+    energies: Floats
     forces: Floats
     virial: Floats
     energy_noise: float
@@ -90,6 +92,7 @@ class Teacher:
         mean = forces.mean(axis=(0, 1))
         return TeacherLabel(
             float(energies.mean()),
+            np.mean([p.energies for p in found], axis=0),
             mean,
             np.mean([p.virial for p in found], axis=0),
             _deviation(energies),

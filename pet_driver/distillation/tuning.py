@@ -30,7 +30,7 @@ _SOURCE = "teacher"
 _ATOMS_IN_BATCH = 64  # or one structure: labels have little noise, so more steps are worth more
 _VALIDATIONS = 12
 _TIMED = 4  # steps
-_SAMPLED_SHARE = 0.35  # of the tuning, in which frames are drawn
+_SAMPLED_SHARE = 0.6  # of the tuning, in which frames are drawn
 _FRAMES_DRAWN = 2  # per atom: a variance needs two
 _SCORES = "validation"  # key of the card of the best weights
 
@@ -141,9 +141,10 @@ class Tuning:
 
         At first two frames of each atom are drawn, which makes steps cheap. The variances over them
         are penalized, so that the forces stay right when all frames are averaged, as they will be
-        in use. Energies and stresses have small weights before the forces are right: each step
-        shifts them for a whole structure, and that noise would dominate the gradient. Labels have
-        no outliers, so all losses are squares. Weights do not decay: they should stay close. Muon's
+        in use. Total energies and stresses have small weights before the forces are right: each
+        step shifts them for a whole structure, and that noise would dominate the gradient. The
+        energies of single atoms, which the teacher knows, count most at first. Labels have no
+        outliers, so all losses are squares. Weights do not decay: they should stay close. Muon's
         steps have a fixed size, so that at a low rate no odd structure moves the weights far.
         """
         options = self.options
@@ -157,6 +158,7 @@ class Tuning:
             adamw_beta2=_BETA2,
             weight_decay=0.0,
             energy_weight=20.0,
+            atom_energy_weight=20.0,
             energy_ramp=2.0,
             final_share=0.2,
             final_energy_weight=20.0,
@@ -258,4 +260,5 @@ def labelled_frame(system: System, label: TeacherLabel, index: int) -> Frame:
     if system.pbc.all():
         frame.labels.stress = -label.virial / frame.volume
     frame.labels.properties = dict(label.properties)
+    frame.labels.atom_energies = label.energies
     return frame

@@ -85,6 +85,9 @@ class Batches:
             missing = np.full((3,) * rank, np.nan)
             return np.array([f.labels.properties.get(name, missing) for f in frames])
 
+        atom_energies = None
+        if any(f.labels.atom_energies is not None for f in frames):
+            atom_energies = tensor(_atom_energies(frames, species, baseline), scales.energy)
         return BatchValues(
             tensor(np.array(energies), scales.energy),
             tensor(np.concatenate(forces), scales.energy),
@@ -93,4 +96,18 @@ class Batches:
                 name: tensor(property_labels(name, rank), scales.properties[name])
                 for name, rank in scales.ranks.items()
             },
+            atom_energies=atom_energies,
         )
+
+
+def _atom_energies(
+    frames: list[Frame], species: list[NDArray[np.int64]], baseline: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Labels of the energies of atoms without the baseline, (n_atoms,), NaN where there is none."""
+    return np.concatenate(
+        [
+            np.full(len(k), np.nan) if f.labels.atom_energies is None
+            else f.labels.atom_energies - baseline[k]
+            for f, k in zip(frames, species, strict=True)
+        ]
+    )  # fmt: skip

@@ -21,13 +21,15 @@ class Labels:
     """Reference values of one frame; None where there is no label.
 
     energy: eV; forces: (n_atoms, 3), eV/angstrom; stress: (3, 3), eV/angstrom^3, positive under
-    tension; properties: (3,) or (3, 3) by name, in the units of the file.
+    tension; properties: (3,) or (3, 3) by name, in the units of the file; atom_energies:
+    (n_atoms,), eV, which no reference method has, but another model.
     """
 
     energy: float | None
     forces: npt.NDArray[np.float64] | None
     stress: npt.NDArray[np.float64] | None = None
     properties: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    atom_energies: npt.NDArray[np.float64] | None = None
 
 
 def read_labels(

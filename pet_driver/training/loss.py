@@ -59,13 +59,14 @@ class Counts:
     """Numbers of labels in a batch, of the whole batch where several processes share it.
 
     energies, forces, virials, properties: of energies, force components, virial components and
-    components of all properties; atoms: number of atoms.
+    components of all properties; atom_energies: of energies of atoms; atoms: number of atoms.
     """
 
     energies: int
     forces: int
     virials: int
     properties: int
+    atom_energies: int
     atoms: int
 
     @classmethod
@@ -77,6 +78,7 @@ class Counts:
             sum(x.forces.size for x in labels if x.forces is not None),
             sum(x.stress.size for x in labels if x.stress is not None),
             sum(value.size for x in labels for value in x.properties.values()),
+            sum(x.atom_energies.size for x in labels if x.atom_energies is not None),
             sum(len(frame.system) for frame in frames),
         )
 
@@ -119,6 +121,9 @@ def loss(
     add(fit.force_weight, *forces, fit.force_loss, fit.huber_delta, counts.forces)
     virials = predicted.virials / cells, labels.virials / cells
     add(fit.stress_weight, *virials, fit.stress_loss, fit.stress_delta, counts.virials)
+    if predicted.atom_energies is not None and labels.atom_energies is not None:
+        of_atoms = predicted.atom_energies, labels.atom_energies
+        add(fit.atom_energy_weight, *of_atoms, "mse", 1.0, counts.atom_energies)
     for name, values in labels.properties.items():
         # The total is a sum over atoms: its natural error grows as the root of their number.
         share = sizes.sqrt().view(-1, *(1,) * (values.dim() - 1))

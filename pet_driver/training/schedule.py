@@ -41,13 +41,20 @@ class Schedule:
 
         They grow because total energies and virials are of little use before the forces are right:
         each step shifts them for a whole structure, and that noise would dominate the gradient.
+        Energies of single atoms lead the forces to their place, and are a burden once they are
+        there.
         """
         fit, done = self.fit, self.done(step, elapsed)
         energy_weight = fit.energy_weight * math.pow(done, fit.energy_ramp)
         if self.final(step, elapsed):
             energy_weight = fit.final_energy_weight
         stress_weight = fit.stress_weight * math.pow(done, fit.stress_ramp)
-        return dataclasses.replace(fit, energy_weight=energy_weight, stress_weight=stress_weight)
+        return dataclasses.replace(
+            fit,
+            energy_weight=energy_weight,
+            stress_weight=stress_weight,
+            atom_energy_weight=fit.atom_energy_weight * (1.0 - done),
+        )
 
     def final(self, step: int, elapsed: float) -> bool:
         """Whether this is the final part, the last ``final_share`` of the training."""

@@ -20,7 +20,8 @@ class BatchValues:
     3); properties: totals, (n_structures, 3) or (n_structures, 3, 3) by name; energy_variance,
     message_variance: (n_atoms,), of predictions, over frames, None: not computed;
     symmetrization_forces: (n_atoms, 3), of predictions, the part of the forces that stems from the
-    change of frames and of their weights, None: not computed.
+    change of frames and of their weights, None: not computed; atom_energies: (n_atoms,), without
+    baseline, None: of labels without them.
     """
 
     energies: Tensor
@@ -30,6 +31,7 @@ class BatchValues:
     energy_variance: Tensor | None = None
     message_variance: Tensor | None = None
     symmetrization_forces: Tensor | None = None
+    atom_energies: Tensor | None = None
 
     @classmethod
     def of(cls, found: Evaluation, graph: Graph) -> BatchValues:
@@ -55,6 +57,7 @@ class BatchValues:
             energy_variance,
             message_variance,
             symmetrization,
+            found.energies.to(torch.float64),
         )
 
     def estimated_from(self, draws: int) -> BatchValues:
@@ -85,6 +88,7 @@ class BatchValues:
             rotated_vectors(rotations[structure], self.forces),
             rotations @ self.virials @ rotations.transpose(1, 2),
             properties,
+            atom_energies=self.atom_energies,
         )
 
 

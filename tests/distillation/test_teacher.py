@@ -37,6 +37,9 @@ def test_it_is_the_mean_over_rotated_structures(hyper, parity, small_box):
     assert len(rotations) == 24 * (1 + parity)
     assert label.energy == pytest.approx(energies.mean(), rel=1e-12)
     assert label.energy_noise == pytest.approx(energies.std(ddof=1), rel=1e-6)
+    of_atoms = np.mean([p.energies for p in found], axis=0)
+    assert np.allclose(label.energies, of_atoms, atol=1e-10)
+    assert label.energies.sum() == pytest.approx(label.energy, rel=1e-10)
     assert np.allclose(label.forces, forces.mean(0), atol=1e-10)
     assert np.allclose(label.force_noise**2, forces.var(0, ddof=1).mean(-1), atol=1e-10)
     virials = [r.T @ p.virial @ r for p, r in zip(found, rotations, strict=True)]
@@ -97,7 +100,15 @@ def test_it_is_the_same_for_a_rotated_structure_up_to_its_error():
 
 def test_labels_in_files(tmp_path):
     label = TeacherLabel(
-        1.5, np.ones((3, 3)), np.eye(3), 0.1, np.arange(3.0), 0.01, 0.02, {"mu": np.arange(3.0)}
+        energy=1.5,
+        energies=np.array([0.5, 0.25, 0.75]),
+        forces=np.ones((3, 3)),
+        virial=np.eye(3),
+        energy_noise=0.1,
+        force_noise=np.arange(3.0),
+        energy_error=0.01,
+        force_error=0.02,
+        properties={"mu": np.arange(3.0)},
     )
     (system,) = molecules(1)
     system.charge, system.spin = np.int64(1), 2
@@ -108,6 +119,7 @@ def test_labels_in_files(tmp_path):
     assert (momenta == 2.0).all()
     assert read is not None
     assert read.energy == 1.5
+    assert (read.energies == label.energies).all()
     assert (read.properties["mu"] == label.properties["mu"]).all()
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     with pytest.raises(PetDriverError, match="remove it and start again"):

@@ -24,6 +24,12 @@ def test_weights_of_energies_and_stresses_grow_with_the_share_that_is_done():
         assert weighted.force_weight == fit.force_weight
 
 
+def test_the_weight_of_the_energies_of_atoms_falls_to_zero():
+    schedule = Schedule(FitOptions(steps=100, atom_energy_weight=4.0))
+    weights = [schedule.weighted(step, 0.0).atom_energy_weight for step in (0, 50, 100)]
+    assert weights == pytest.approx([4.0, 2.0, 0.0])
+
+
 def test_without_a_ramp_the_weight_of_stresses_is_constant():
     schedule = Schedule(FitOptions(steps=100, stress_weight=4.0))
     assert {schedule.weighted(step, 0.0).stress_weight for step in (0, 50, 100)} == {4.0}
