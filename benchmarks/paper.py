@@ -1,31 +1,35 @@
 """Repeat the experiments of the paper on open data: is exactness free of a loss of accuracy?
 
-python benchmarks/paper.py DATA_FOLDER --minutes 30 [--only TEXT ...] [--processes 2]
-    [--device cpu] [--output FOLDER]
+python benchmarks/paper.py DATA_FOLDER --minutes 30 [--only TEXT ...] [--processes 1]
+    [--at-once 2] [--device cpu] [--output FOLDER]
 python benchmarks/paper.py --report
 
 Each experiment is trained plain (with random rotations) and exact (scope layer), for the same time
 and with the same options: liquid water with different numbers of layers and cutoffs, random CH4
 with energies alone and with forces (learning curves), alloys of 25 elements, silicon, lithium,
 and dipoles of dipeptides. Trainings that results/paper.json holds are not repeated, so the command
-continues where it was interrupted. --only chooses experiments whose name contains a text. Prints
-the table of test errors and their ratios, and draws the learning curves.
+continues where it was interrupted. Several run at once, plain beside exact, on their shares of the
+cores. --only chooses experiments whose name contains a text. Prints the table of test errors and
+their ratios, and draws the learning curves.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 from paper_experiments import Experiment, experiments
-from results_file import RESULTS, write_results
+from results_file import RESULTS, usable_cores, write_results
 
 from pet_driver.files.checkpoint import load_checkpoint
 
@@ -43,7 +47,8 @@ def main() -> None:
     parser.add_argument("data_folder", type=Path, nargs="?", help="holds a folder for each set")
     parser.add_argument("--minutes", type=float, default=30.0, help="of each training")
     parser.add_argument("--only", nargs="+", metavar="TEXT", default=[""])
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=1, help="of each training")
+    parser.add_argument("--at-once", type=int, default=2, help="trainings at the same time")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", type=Path, default=Path("paper"))
     parser.add_argument("--report", action="store_true", help="train nothing")
@@ -52,9 +57,9 @@ def main() -> None:
     if not chosen.report:
         if chosen.data_folder is None:
             parser.error("give the folder with the data, or --report")
-        for experiment in experiments():
-            if any(text in experiment.name for text in chosen.only):
-                complete(experiment, chosen, found)
+        jobs = list(missing(found, chosen.only))
+        print(f"{len(jobs)} trainings of {chosen.minutes:g} minutes", flush=True)
+        complete(jobs, chosen, found)
     report(found)
     draw(found, chosen.output / "paper.png")
 
@@ -65,44 +70,85 @@ def known() -> dict[str, Any]:
     return json.loads(path.read_text())["experiments"] if path.exists() else {}
 
 
-def complete(experiment: Experiment, chosen: argparse.Namespace, found: dict[str, Any]) -> None:
-    """Train what an experiment lacks, and write the results after each training."""
-    rows = found.setdefault(experiment.name, {"study": experiment.study, "trainings": []})
-    done = {(row["scope"], row["seed"]) for row in rows["trainings"]}
-    for seed in range(1, experiment.seeds + 1):
-        for exact, scope in NAMES.items():
-            if (scope, seed) in done:
-                continue
-            card = train(experiment, exact, seed, chosen)
-            row = {
-                "scope": scope,
-                "seed": seed,
-                "minutes": chosen.minutes,
-                "processes": chosen.processes,
-                "device": card["device"],
-                "frames": experiment.count,
-                **{key: card[key] for key in ("steps", "epochs")},
-                "errors": card["errors"]["test"],
-            }
-            rows["trainings"].append(row)
-            write_results("paper", {"ratios of the paper": PAPER, "experiments": found})
+@dataclass(frozen=True)
+class Job:
+    """One training of an experiment that is not among the results."""
+
+    experiment: Experiment
+    exact: bool
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the model and of its folder."""
+        words = self.experiment.name.replace(",", "").split()
+        return "_".join([*words, NAMES[self.exact], str(self.seed)])
 
 
-def train(
-    experiment: Experiment, exact: bool, seed: int, chosen: argparse.Namespace
-) -> dict[str, Any]:
-    """Train once; the card of the model."""
-    name = "_".join(experiment.name.replace(",", "").split()) + f"_{NAMES[exact]}_{seed}"
-    folder = chosen.output / name
+def missing(found: dict[str, Any], texts: list[str]) -> Iterator[Job]:
+    """Trainings of chosen experiments that results lack, plain and exact one after the other.
+
+    :param texts: an experiment is chosen if its name contains one of them
+    """
+    for experiment in experiments():
+        if not any(text in experiment.name for text in texts):
+            continue
+        rows = found.get(experiment.name, {"trainings": []})["trainings"]
+        done = {(row["scope"], row["seed"]) for row in rows}
+        for seed in range(1, experiment.seeds + 1):
+            for exact, scope in NAMES.items():
+                if (scope, seed) not in done:
+                    yield Job(experiment, exact, seed)
+
+
+def complete(jobs: list[Job], chosen: argparse.Namespace, found: dict[str, Any]) -> None:
+    """Train what is missing, some at a time, and write the results after each training."""
+    with ThreadPoolExecutor(chosen.at_once) as pool:
+        waited = {pool.submit(train, job, chosen): job for job in jobs}
+        try:
+            for future in as_completed(waited):
+                job, card = waited[future], future.result()
+                rows = found.setdefault(
+                    job.experiment.name, {"study": job.experiment.study, "trainings": []}
+                )
+                rows["trainings"].append(row_of(job, card, chosen))
+                write_results("paper", {"ratios of the paper": PAPER, "experiments": found})
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def row_of(job: Job, card: dict[str, Any], chosen: argparse.Namespace) -> dict[str, Any]:
+    """What is recorded of one training."""
+    return {
+        "scope": NAMES[job.exact],
+        "seed": job.seed,
+        "minutes": chosen.minutes,
+        "processes": chosen.processes,
+        "at once": chosen.at_once,
+        "device": card["device"],
+        "frames": job.experiment.count,
+        **{key: card[key] for key in ("steps", "epochs")},
+        "errors": card["errors"]["test"],
+    }
+
+
+def train(job: Job, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Train once, on this training's share of the cores; the card of the model."""
+    folder = chosen.output / job.name
     folder.mkdir(parents=True, exist_ok=True)
-    data = experiment.prepare(chosen.data_folder, folder / "data")
+    data = job.experiment.prepare(chosen.data_folder, folder / "data")
     path = folder / "options.yaml"
-    options = experiment.options(name, exact, seed, chosen.minutes, chosen.device)
+    options = job.experiment.options(job.name, job.exact, job.seed, chosen.minutes, chosen.device)
     path.write_text(yaml.safe_dump(options))
     command = [sys.executable, "-m", "pet_driver.cli.main", "train", str(path)]
     command += ["-o", str(folder), "--data-folder", str(data), "--device", chosen.device]
-    subprocess.run([*command, "--processes", str(chosen.processes)], check=True)
-    card: dict[str, Any] = load_checkpoint(folder / f"{name}.safetensors").card
+    command += ["--processes", str(chosen.processes)]
+    threads = max(usable_cores() // (chosen.at_once * chosen.processes), 1)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    with (folder / "training.log").open("a") as log:
+        subprocess.run(command, env=environment, stdout=log, stderr=log, check=True)
+    print(f"trained {job.name}", flush=True)
+    card: dict[str, Any] = load_checkpoint(folder / f"{job.name}.safetensors").card
     return card
 
 

@@ -16,6 +16,8 @@ from .report import Report
 from .student import Student
 from .work_folder import WorkFolder, digest
 
+_KIND_OF_LABELS = "with energies of atoms"  # version 0.2.0 made them without
+
 
 def symmetrize(
     origin: Checkpoint,
@@ -51,6 +53,7 @@ def symmetrize(
         "choice of frames": chosen.frames,
         "seed": chosen.seed,
         "learning rate": chosen.learning_rate,
+        "kind of labels": _KIND_OF_LABELS,
     }
     work = WorkFolder(folder, identity, restart)
     given = list(references or [Reference(None, None)] * len(structures))

@@ -93,9 +93,11 @@ def loss(
 ) -> Tensor:
     """Weighted sum of errors and of variances over frames, see `FitOptions`.
 
-    The errors are those of energies and virials per atom, of force components and of covariant
-    outputs. Errors are counted as squares, or beyond Huber's delta linearly. The variances make
-    forces change little where one frame replaces another.
+    The errors are those of energies and virials per atom, of force components, of covariant
+    outputs, and of how the energies of atoms deviate from their mean over the structure: the mean
+    itself is shifted by each step, as the total energy is. Errors are counted as squares, or beyond
+    Huber's delta linearly. The variances make forces change little where one frame replaces
+    another.
 
     :param sizes: (n_structures,), number of atoms
     :param fit: with the weights at this step, see `Schedule.weighted`
@@ -122,7 +124,8 @@ def loss(
     virials = predicted.virials / cells, labels.virials / cells
     add(fit.stress_weight, *virials, fit.stress_loss, fit.stress_delta, counts.virials)
     if predicted.atom_energies is not None and labels.atom_energies is not None:
-        of_atoms = predicted.atom_energies, labels.atom_energies
+        found, wanted = predicted.atom_energies, labels.atom_energies
+        of_atoms = _without_mean(found, sizes), _without_mean(wanted, sizes)
         add(fit.atom_energy_weight, *of_atoms, "mse", 1.0, counts.atom_energies)
     for name, values in labels.properties.items():
         # The total is a sum over atoms: its natural error grows as the root of their number.
@@ -141,6 +144,16 @@ def loss(
         delta, components = fit.huber_delta, 3 * counts.atoms
         add(fit.symmetrization_weight, force, none, fit.force_loss, delta, components)
     return total
+
+
+def _without_mean(values: Tensor, sizes: Tensor) -> Tensor:
+    """Values of atoms, less their mean over the structure.
+
+    :param values: (n_atoms,)
+    :param sizes: (n_structures,), numbers of atoms
+    """
+    parts = torch.split(values, [int(size) for size in sizes.tolist()])
+    return torch.cat([part - part.mean() for part in parts])
 
 
 def _penalty(error: Tensor, form: str, delta: float) -> Tensor:

@@ -117,6 +117,16 @@ def test_more_time_labels_more_structures(tmp_path):
         symmetrize(origin, systems, tmp_path, replace(short, learning_rate=2e-3), say=str)
 
 
+def test_labels_of_an_earlier_version_are_not_resumed_from(tmp_path):
+    origin, systems = plain_model(), molecules(6)
+    symmetrize(origin, systems, tmp_path, replace(SHORT, steps=2), say=str)
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    del plan["identity"]["kind of labels"]
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(PetDriverError, match="another kind of labels; add --restart"):
+        symmetrize(origin, systems, tmp_path, replace(SHORT, steps=2), say=str)
+
+
 def test_outputs_that_are_kept_and_left_behind():
     outputs = (("non_conservative_forces", 1), ("mu", 1), ("alpha", 2))
     modern = replace(
