@@ -94,10 +94,9 @@ def loss(
     """Weighted sum of errors and of variances over frames, see `FitOptions`.
 
     The errors are those of energies and virials per atom, of force components, of covariant
-    outputs, and of how the energies of atoms deviate from their mean over the structure: the mean
-    itself is shifted by each step, as the total energy is. Errors are counted as squares, or beyond
-    Huber's delta linearly. The variances make forces change little where one frame replaces
-    another.
+    outputs, and of energies of atoms relative to their mean over the structure. Errors are counted
+    as squares, or beyond Huber's delta linearly. The variances make forces change little where one
+    frame replaces another.
 
     :param sizes: (n_structures,), number of atoms
     :param fit: with the weights at this step, see `Schedule.weighted`
@@ -148,6 +147,8 @@ def loss(
 
 def _without_mean(values: Tensor, sizes: Tensor) -> Tensor:
     """Values of atoms, less their mean over the structure.
+
+    Each step shifts the energies of all atoms of a structure; that noise would dominate.
 
     :param values: (n_atoms,)
     :param sizes: (n_structures,), numbers of atoms
