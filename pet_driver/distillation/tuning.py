@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..errors import PetDriverError
+from ..evaluation.scopes import Evaluator
 from ..files.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ..graph import System
 from ..training import Training, TrainingOptions
@@ -32,6 +35,8 @@ _VALIDATIONS = 12
 _TIMED = 4  # steps
 _SAMPLED_SHARE = 0.6  # of the tuning, in which frames are drawn
 _FRAMES_DRAWN = 2  # per atom: a variance needs two
+_FEW_FRAMES = 3.0  # per atom: all of them cost about as much as those drawn
+_COUNTED = 8  # structures whose frames are counted
 _SCORES = "validation"  # key of the card of the best weights
 
 
@@ -104,8 +109,11 @@ class Tuning:
         self._split = Split(list(training), list(validation), [])
         self._properties = {name: name for name in properties}
         save_checkpoint(student, folder / _START)
-        # All frames, as in most of the tuning: its steps are timed.
+        self._drawn_share = 0.0
+        # All frames: steps are timed.
         self._training = self._made(dataclasses.replace(self._fit(), sampled_share=0.0))
+        if self.frames_per_atom() > _FEW_FRAMES:
+            self._drawn_share = _SAMPLED_SHARE
         self.untouched = Scores.of(self._training.validate(0.0))
 
     def run(self, limits: Scores) -> Checkpoint:
@@ -129,6 +137,14 @@ class Tuning:
             warnings.warn(f"the tuning ended early: {error}", stacklevel=2)
         return best.model()
 
+    def frames_per_atom(self) -> float:
+        """Mean number of frames of an atom, of some structures to tune on."""
+        training = self._training
+        graph, _ = training.batches.make(self._split.training[:_COUNTED])
+        with torch.no_grad():
+            frames = Evaluator(training.state.network, "layer").frames(graph)
+        return len(frames.centre) / frames.n_centres
+
     def _made(self, fit: FitOptions) -> Training:
         data = DataOptions(file=_SOURCE, property_keys=self._properties)
         options = TrainingOptions(self.student.name, data, {}, fit)
@@ -139,9 +155,9 @@ class Tuning:
     def _fit(self) -> FitOptions:
         """Options of the training, of which the intervals are set by `_timed`.
 
-        At first two frames of each atom are drawn, which makes steps cheap. The variances over them
-        are penalized, so that the forces stay right when all frames are averaged, as they will be
-        in use. Total energies and stresses have small weights before the forces are right: each
+        At first two frames of each atom are drawn where there are more than a few, which makes
+        steps cheap. The variances over them are penalized, so that the forces stay right when all
+        frames are averaged, as they will be in use. Total energies and stresses have small weights before the forces are right: each
         step shifts them for a whole structure, and that noise would dominate the gradient. The
         energies of single atoms, which the teacher knows, count most at first. Labels have no
         outliers, so all losses are squares. Weights do not decay: they should stay close. Muon's
@@ -167,7 +183,7 @@ class Tuning:
             stress_loss="mse",
             stress_weight=0.5,
             stress_ramp=2.0,
-            sampled_share=_SAMPLED_SHARE,
+            sampled_share=self._drawn_share,
             frames_drawn=_FRAMES_DRAWN,
             message_variance_weight=0.1,
             symmetrization_weight=1.0,
