@@ -157,11 +157,12 @@ class Tuning:
 
         At first two frames of each atom are drawn where there are more than a few, which makes
         steps cheap. The variances over them are penalized, so that the forces stay right when all
-        frames are averaged, as they will be in use. Total energies and stresses have small weights before the forces are right: each
-        step shifts them for a whole structure, and that noise would dominate the gradient. The
-        energies of single atoms, which the teacher knows, count most at first. Labels have no
-        outliers, so all losses are squares. Weights do not decay: they should stay close. Muon's
-        steps have a fixed size, so that at a low rate no odd structure moves the weights far.
+        frames are averaged, as they will be in use. Total energies and stresses have small weights
+        before the forces are right: each step shifts them for a whole structure, and that noise
+        would dominate the gradient. The energies of single atoms, which the teacher knows, count
+        most at first. Labels have no outliers, so all losses are squares. Weights do not decay:
+        they should stay close. Muon's steps have a fixed size, so that at a low rate no odd
+        structure moves the weights far.
         """
         options = self.options
         fit = FitOptions(
