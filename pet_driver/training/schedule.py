@@ -41,8 +41,7 @@ class Schedule:
 
         They grow because total energies and virials are of little use before the forces are right:
         each step shifts them for a whole structure, and that noise would dominate the gradient.
-        Energies of single atoms lead the forces to their place, and are a burden once they are
-        there.
+        Energies of single atoms help most before the forces are right, so their weight falls.
         """
         fit, done = self.fit, self.done(step, elapsed)
         energy_weight = fit.energy_weight * math.pow(done, fit.energy_ramp)
