@@ -57,6 +57,8 @@ def main() -> None:
     if not chosen.report:
         if chosen.data_folder is None:
             parser.error("give the folder with the data, or --report")
+        if not chosen.data_folder.is_dir():
+            parser.error(f"there is no folder {chosen.data_folder}; give the one with the data")
         jobs = list(missing(found, chosen.only))
         print(f"{len(jobs)} trainings of {chosen.minutes:g} minutes", flush=True)
         complete(jobs, chosen, found)
@@ -145,8 +147,11 @@ def train(job: Job, chosen: argparse.Namespace) -> dict[str, Any]:
     command += ["--processes", str(chosen.processes)]
     threads = max(usable_cores() // (chosen.at_once * chosen.processes), 1)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    with (folder / "training.log").open("a") as log:
-        subprocess.run(command, env=environment, stdout=log, stderr=log, check=True)
+    output = folder / "training.log"
+    with output.open("a") as log:
+        ended = subprocess.run(command, env=environment, stdout=log, stderr=log)
+    if ended.returncode:
+        raise SystemExit(f"the training {job.name} failed: {output.read_text().splitlines()[-1]}")
     print(f"trained {job.name}", flush=True)
     card: dict[str, Any] = load_checkpoint(folder / f"{job.name}.safetensors").card
     return card
