@@ -59,7 +59,8 @@ def main() -> None:
             parser.error("give the folder with the data, or --report")
         if not chosen.data_folder.is_dir():
             parser.error(f"there is no folder {chosen.data_folder}; give the one with the data")
-        jobs = list(missing(found, chosen.only))
+        # Each experiment once before any is repeated, so that an interrupted run has the most.
+        jobs = sorted(missing(found, chosen.only), key=lambda job: job.seed)
         print(f"{len(jobs)} trainings of {chosen.minutes:g} minutes", flush=True)
         complete(jobs, chosen, found)
     report(found)
