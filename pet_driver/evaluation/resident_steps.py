@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..frames.whole_average import WIDTHS
 from ..graph import NEIGHBORS, SEEN, Graph, ResidentGraphs, forces_and_virials
 from ..runtime.devices import release_memory
 from ..runtime.recorded_kernels import RecordedKernels, can_record
@@ -27,6 +28,7 @@ _FRAMES_GUESSED = 2  # per atom, before they are counted
 _MORE_THAN_WANTED = 2.0  # neighbors of the atom that has most, where cutoffs adapt
 _STEPS_BEFORE_RECORDING = 2
 _LEAST_SLACK, _SLACK = 2, 0.04
+_SLACK_OF_CLASSES = 1  # what most of many samples need hardly changes
 _ROOM = 1.1  # for the inputs of later steps
 _MEASURED, _GUESSED, _UNFIT = 0, 1, 2
 
@@ -219,7 +221,14 @@ class ResidentSteps:
             return
         before = self.sizes or {}
         self.sizes = {
-            name: max(before.get(name, 0), size + max(_LEAST_SLACK, math.ceil(_SLACK * size)))
+            name: max(before.get(name, 0), size + _slack(name, size))
             for name, size in found.items()
         }
         self.sizes[_AXIAL] = 0
+
+
+def _slack(name: str, size: int) -> int:
+    """What a table gets besides the size that was found."""
+    if name.startswith(WIDTHS):
+        return _SLACK_OF_CLASSES
+    return max(_LEAST_SLACK, math.ceil(_SLACK * size))

@@ -131,7 +131,7 @@ class Evaluator:
             # Plain PET of another program must keep its own predictions.
             fade=self.scope != "none" or not hyper.foreign.directions_alone,
             frozen=_frozen(request) and vectors.device.type == "cpu",
-            whole=request.sizes is not None,
+            sizes=request.sizes,
         )
         with torch.autocast(vectors.device.type, torch.bfloat16, enabled=request.low_precision):
             messages = seen.exchange.messages(seen.padded)

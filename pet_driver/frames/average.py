@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from .frame_set import FrameSet
+from .samples import Evaluate, Moments, SamplePart, Samples
 
 # Samples in one part: what fits the cache of a CPU core; what the attention kernels of CUDA allow.
 _PART = {"cpu": 192, "cuda": 65_535}
-
-# (frames or None, edge tables of the samples, node table of the samples) -> results, (n_samples,
-# ...) each
-Evaluate = Callable[[Tensor | None, Sequence[Tensor], Tensor], Sequence[Tensor]]
-# Averages and variances over frames of the results, (n_centres, ...) each.
-Moments = tuple[list[Tensor], list[Tensor]]
 
 
 class FirstCentres(ABC):
@@ -73,7 +67,7 @@ class FrameAverage:
         self._first = first
         counts, self._order = _sorted(neighbors, None if first is None else first.centres)
         self._position = torch.argsort(self._order)
-        self._samples, per_centre = _Samples.in_order(frames, self._position, self._order)
+        self._samples, per_centre = Samples.in_order(frames, self._position, self._order)
         largest = _PART[neighbors.device.type]
         self._recompute = (
             chunk is not None and len(self._samples.index) > chunk and torch.is_grad_enabled()
@@ -127,125 +121,19 @@ class FrameAverage:
         averages = [torch.cat(x) for x in zip(*(means for means, _ in results), strict=True)]
         self._first.done(averages, self._order[: len(self._first.centres)])
 
-    def _parts(self, evaluate: Evaluate, variances: bool, dtype: torch.dtype) -> Iterator[_Part]:
+    def _parts(
+        self, evaluate: Evaluate, variances: bool, dtype: torch.dtype
+    ) -> Iterator[SamplePart]:
         """Parts in the order of processing; centres are numbered from 0 in each."""
         starts = itertools.accumulate(self._n_centres[:-1], initial=0)
         for start, width, samples in zip(
             starts, self._widths, self._samples.split(self._n_samples, dtype), strict=True
         ):
-            yield _Part(evaluate, width, samples.shifted(start), variances)
+            yield SamplePart(evaluate, width, samples.shifted(start), variances)
 
     def _joined(self, parts: Iterable[list[Tensor]]) -> list[Tensor]:
         """Results of all parts, in the order of the centres of the tables."""
         return [torch.cat(x).index_select(0, self._position) for x in zip(*parts, strict=True)]
-
-
-class WholeAverage:
-    """The same average, of all samples at once, in the tables as they are.
-
-    Nothing in it depends on numbers that the host would have to wait for, and samples of no weight
-    may be among those of the frames.
-
-    :param frames: frames and weights; None evaluates every centre once
-    """
-
-    def __init__(self, frames: FrameSet | None) -> None:
-        self._frames = frames
-
-    def __call__(
-        self,
-        evaluate: Evaluate,
-        edge_tables: Sequence[Tensor],
-        node_table: Tensor,
-        variances: bool = False,
-    ) -> Moments:
-        """Averages and, if asked for, variances, as of `FrameAverage`."""
-        width = edge_tables[0].shape[1]
-        if self._frames is None:
-            index = torch.arange(len(node_table), device=node_table.device)
-            samples = _Samples(index, None, None)
-        else:
-            weights = self._frames.weights.to(node_table.dtype)
-            samples = _Samples(self._frames.centre, self._frames.frames, weights)
-        return _Part(evaluate, width, samples, variances)(*edge_tables, node_table)
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """Samples in the order in which centres are processed.
-
-    index: (n_samples,), position of the centre of each; frames: (n_samples, 3, 3) and weights:
-    (n_samples,), both None for plain evaluation.
-    """
-
-    index: Tensor
-    frames: Tensor | None
-    weights: Tensor | None
-
-    @classmethod
-    def in_order(
-        cls, frames: FrameSet | None, position: Tensor, order: Tensor
-    ) -> tuple[_Samples, Tensor]:
-        """Samples of all frames, and the number of samples at each position.
-
-        :param position: (n_centres,), the position of each centre
-        :param order: (n_centres,), its inverse
-        """
-        if frames is None:
-            index = torch.arange(len(position), device=position.device)
-            return cls(index, None, None), torch.ones_like(position)
-        index, sample_order = torch.sort(position[frames.centre], stable=True)
-        counts = frames.counts()[order]
-        return cls(index, frames.frames[sample_order], frames.weights[sample_order]), counts
-
-    def split(self, sizes: list[int], dtype: torch.dtype) -> Iterator[_Samples]:
-        """Runs of samples of the given sizes, the weights in another dtype."""
-        indices = torch.split(self.index, sizes)
-        if self.frames is None or self.weights is None:
-            yield from (_Samples(index, None, None) for index in indices)
-            return
-        weights = torch.split(self.weights.to(dtype), sizes)
-        yield from map(_Samples, indices, torch.split(self.frames, sizes), weights)
-
-    def shifted(self, start: int) -> _Samples:
-        """The same samples with positions counted from ``start``."""
-        return _Samples(self.index - start, self.frames, self.weights)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A run of centres, its samples, and the function that evaluates them.
-
-    width: largest number of neighbors of these centres, at least 1.
-    """
-
-    evaluate: Evaluate
-    width: int
-    samples: _Samples
-    variances: bool
-
-    def __call__(self, *tables: Tensor) -> Moments:
-        """Averages and variances of the results.
-
-        :param tables: those of the edges, (n_centres, n_neighbors, ...) each, and last that of the
-            nodes, (n_centres, node_width)
-        """
-        tables = (*(table[:, : self.width] for table in tables[:-1]), tables[-1])
-        if self.samples.weights is None:
-            return list(self.evaluate(None, tables[:-1], tables[-1])), []
-        # index_select: its backward is an index_add, several times faster than indexing's.
-        index = self.samples.index
-        *edges, nodes = (table.index_select(0, index) for table in tables)
-        values = self.evaluate(self.samples.frames, edges, nodes)
-        n_centres, weights = len(tables[-1]), self.samples.weights
-        means = [_averaged(x, index, weights, n_centres) for x in values]
-        if not self.variances:
-            return means, []
-        squares = (
-            (x - mean.index_select(0, index)).square()
-            for x, mean in zip(values, means, strict=True)
-        )
-        return means, [_averaged(x, index, weights, n_centres) for x in squares]
 
 
 def _sorted(neighbors: Tensor, first: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -266,13 +154,6 @@ def recomputed(function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: A
     Nothing in it is random, so the state of random numbers, which lies on the GPU, stays there.
     """
     return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
-
-
-def _averaged(values: Tensor, index: Tensor, weights: Tensor, n_centres: int) -> Tensor:
-    """Weighted sums of the values (n_samples, ...) of each centre, (n_centres, ...)."""
-    weighted = values * weights.view(-1, *(1,) * (values.dim() - 1))
-    # The weights may be more precise than the values, and then so are the sums.
-    return weighted.new_zeros(n_centres, *values.shape[1:]).index_add(0, index, weighted)
 
 
 def _runs(table: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..frames.average import FirstCentres, FrameAverage, WholeAverage, in_parts
+from ..frames.average import FirstCentres, FrameAverage, in_parts
 from ..frames.frame_set import FrameSet
+from ..frames.whole_average import WholeAverage, WidthClasses
 from .at_once import differentiated_at_once
 from .centre_state import CentreState
 from .frozen_layer import FrozenMessageLayer
@@ -90,14 +91,21 @@ class LayerPass:
         if state.shift is not None:
             node = torch.cat([node, state.shift], dim=1)
         evaluate = functools.partial(self._evaluate, node_width, geometry.lengths.shape[1])
-        average: FrameAverage | WholeAverage = WholeAverage(frames)
-        if not self.options.whole:
-            average = FrameAverage(state.n_neighbors, frames, chunk, early)
+        average = self._average(state, frames, early)
         means, variances = average(evaluate, tables, node, self.options.variances)
         output = self._read(means, frames is None)
         if variances:
             self._add_variances(output, variances, geometry.factors)
         return output, Outgoing(means[-2], means[-1]) if self.sends else None
+
+    def _average(
+        self, state: CentreState, frames: FrameSet | None, early: EarlyMessages | None
+    ) -> FrameAverage | WholeAverage:
+        """Average over frames, in parts or of all samples at once."""
+        sizes = self.options.sizes
+        if sizes is None:
+            return FrameAverage(state.n_neighbors, frames, self.options.chunk, early)
+        return WholeAverage(frames, WidthClasses.of(state.valid, frames, sizes))
 
     def _evaluate(
         self,

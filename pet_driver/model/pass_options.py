@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..runtime.table_sizes import TableSizes
+
 
 @dataclass(frozen=True)
 class PassOptions:
@@ -15,7 +17,7 @@ class PassOptions:
     neighbor leaves. features: also return the inputs of the last layers of the energy's heads.
     frozen: weights need no gradient, and gradients with respect to positions none of their own, so
     that layers with their backward passes written out may be used (`frozen_blocks`).
-    whole: all samples at once in the tables as they are, so that the host waits for nothing.
+    sizes: all samples at once in tables of these sizes, so that the host waits for nothing.
     """
 
     chunk: int | None = None
@@ -23,4 +25,4 @@ class PassOptions:
     fade: bool = True
     features: bool = False
     frozen: bool = False
-    whole: bool = False
+    sizes: TableSizes | None = None

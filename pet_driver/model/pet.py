@@ -141,6 +141,7 @@ class PET(nn.Module):
         return CentreState(
             geometry=geometry,
             n_neighbors=inputs.valid.sum(1),
+            valid=inputs.valid,
             waves=waves,
             shift=shift,
             centre_species=inputs.centre_species,

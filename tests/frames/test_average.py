@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pet_driver.frames import FrameAverage, FrameSet, in_parts
-from pet_driver.frames.average import FirstCentres, WholeAverage, _part_sizes
+from pet_driver.frames.average import FirstCentres, _part_sizes
 
 N_NEIGHBORS = torch.tensor([3, 0, 5, 2])
 COUNTS = torch.tensor([2, 1, 4, 3])
@@ -144,25 +144,6 @@ def test_parts_of_many_samples():
     assert sum(n_centres) == len(per_centre)
     firsts = torch.split(per_centre, n_centres)
     assert [int(x.sum()) for x in firsts] == n_samples
-
-
-def test_all_at_once(tables, frame_set):
-    """The same numbers from the tables as they are, with samples of no weight at the end."""
-    edges, node = tables
-    filling = torch.tensor([3, 3])
-    filled = FrameSet(
-        torch.cat([frame_set.centre, filling]),
-        torch.cat([frame_set.frames, frame_set.frames[-2:]]),
-        torch.cat([frame_set.weights, torch.zeros(2, dtype=torch.float64)]),
-        4,
-    )
-    means, variances = WholeAverage(filled)(evaluate, [edges], node, variances=True)
-    for found, wanted in zip((means, variances), expected(tables, frame_set), strict=True):
-        for x, y in zip(found, wanted, strict=True):
-            torch.testing.assert_close(x, y, rtol=0, atol=1e-13)
-    means, _ = WholeAverage(None)(evaluate, [edges], node)
-    for x, y in zip(means, evaluate(None, [edges], node), strict=True):
-        torch.testing.assert_close(x, y, rtol=0, atol=1e-13)
 
 
 def test_no_centres():

@@ -9,6 +9,7 @@ from pretended_gpu import PretendedGpu
 
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import random_checkpoint
+from pet_driver.frames.whole_average import WIDTHS
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -42,6 +43,25 @@ def test_same_numbers_again_and_again(case):
             waits = gpu.reset().totals()["waits"]
         if potential.scope in ("layer", "none") and not options.keys() & {"chunk", "memory_share"}:
             assert (waits == 1) == (structures is bent or potential.scope == "none")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", ["layer", "none", "foreign"])
+def test_many_samples(case):
+    """Their tables are divided by width, and no wider than each class needs."""
+    hyper, options = CASES[case]
+    checkpoint = random_checkpoint(hyper)
+    counts = {"layer": (400, 40), "none": (900, 100), "foreign": (700, 170)}[case]
+    structures = counts[0] * MOLECULES[:1] + counts[1] * MOLECULES[2:3]
+    expected = Potential(checkpoint, dtype="float64", **options).compute(structures)
+    with PretendedGpu() as gpu:
+        potential = Potential(checkpoint, dtype="float64", device="cuda", **options)
+        for _ in range(4):
+            gpu.reset()
+            same(potential.compute(structures), expected)
+        assert gpu.reset().totals()["waits"] == 1
+        (kept,) = [x for x in potential.resident._kept.values() if x is not None]
+    assert any(name.startswith(WIDTHS) for name in kept[1].sizes)
 
 
 def same(found, expected):

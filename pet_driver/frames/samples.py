@@ -1,0 +1,102 @@
+"""The (centre, frame) samples of some centres, and their evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .frame_set import FrameSet
+
+# (frames or None, edge tables of the samples, node table of the samples) -> results, (n_samples,
+# ...) each
+Evaluate = Callable[[Tensor | None, Sequence[Tensor], Tensor], Sequence[Tensor]]
+# Averages and variances over frames of the results, (n_centres, ...) each.
+Moments = tuple[list[Tensor], list[Tensor]]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples in the order in which centres are processed.
+
+    index: (n_samples,), position of the centre of each; frames: (n_samples, 3, 3) and weights:
+    (n_samples,), both None for plain evaluation.
+    """
+
+    index: Tensor
+    frames: Tensor | None
+    weights: Tensor | None
+
+    @classmethod
+    def in_order(
+        cls, frames: FrameSet | None, position: Tensor, order: Tensor
+    ) -> tuple[Samples, Tensor]:
+        """Samples of all frames, and the number of samples at each position.
+
+        :param position: (n_centres,), the position of each centre
+        :param order: (n_centres,), its inverse
+        """
+        if frames is None:
+            index = torch.arange(len(position), device=position.device)
+            return cls(index, None, None), torch.ones_like(position)
+        index, sample_order = torch.sort(position[frames.centre], stable=True)
+        counts = frames.counts()[order]
+        return cls(index, frames.frames[sample_order], frames.weights[sample_order]), counts
+
+    def split(self, sizes: list[int], dtype: torch.dtype) -> Iterator[Samples]:
+        """Runs of samples of the given sizes, the weights in another dtype."""
+        indices = torch.split(self.index, sizes)
+        if self.frames is None or self.weights is None:
+            yield from (Samples(index, None, None) for index in indices)
+            return
+        weights = torch.split(self.weights.to(dtype), sizes)
+        yield from map(Samples, indices, torch.split(self.frames, sizes), weights)
+
+    def shifted(self, start: int) -> Samples:
+        """The same samples with positions counted from ``start``."""
+        return Samples(self.index - start, self.frames, self.weights)
+
+
+@dataclass(frozen=True)
+class SamplePart:
+    """A run of centres, its samples, and the function that evaluates them.
+
+    width: largest number of neighbors of these centres, at least 1.
+    """
+
+    evaluate: Evaluate
+    width: int
+    samples: Samples
+    variances: bool
+
+    def __call__(self, *tables: Tensor) -> Moments:
+        """Averages and variances of the results.
+
+        :param tables: those of the edges, (n_centres, n_neighbors, ...) each, and last that of the
+            nodes, (n_centres, node_width)
+        """
+        tables = (*(table[:, : self.width] for table in tables[:-1]), tables[-1])
+        if self.samples.weights is None:
+            return list(self.evaluate(None, tables[:-1], tables[-1])), []
+        # index_select: its backward is an index_add, several times faster than indexing's.
+        index = self.samples.index
+        *edges, nodes = (table.index_select(0, index) for table in tables)
+        values = self.evaluate(self.samples.frames, edges, nodes)
+        n_centres, weights = len(tables[-1]), self.samples.weights
+        means = [averaged(x, index, weights, n_centres) for x in values]
+        if not self.variances:
+            return means, []
+        squares = (
+            (x - mean.index_select(0, index)).square()
+            for x, mean in zip(values, means, strict=True)
+        )
+        return means, [averaged(x, index, weights, n_centres) for x in squares]
+
+
+def averaged(values: Tensor, index: Tensor, weights: Tensor, n_centres: int) -> Tensor:
+    """Weighted sums of the values (n_samples, ...) of each centre, (n_centres, ...)."""
+    weighted = values * weights.view(-1, *(1,) * (values.dim() - 1))
+    # The weights may be more precise than the values, and then so are the sums.
+    return weighted.new_zeros(n_centres, *values.shape[1:]).index_add(0, index, weighted)
