@@ -12,6 +12,7 @@ import argparse
 import itertools
 import json
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +45,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     rows = {}
     with pretended_gpu.PretendedGpu() as gpu:
-        for name, totals in itertools.chain(whole_structures(gpu), one_rank(gpu)):
+        for name, totals in itertools.chain(whole_structures(gpu), one_rank(gpu), kokkos(gpu)):
             rows[name] = totals
             print(name, totals, flush=True)
     path = RESULTS / f"{NAME}.json"
@@ -85,6 +86,36 @@ def one_rank(gpu: Any) -> Iterator[tuple[str, dict[str, int]]]:  # noqa: ANN401
             model.evaluate(domain.update(ids, species, positions + shifts, len(atoms)))
     yield "water, layer, 192 atoms, a rank of LAMMPS", gpu.reset().totals()
     domain.close()
+
+
+def kokkos(gpu: Any) -> Iterator[tuple[str, dict[str, int]]]:  # noqa: ANN401
+    """Steps of a rank of LAMMPS with KOKKOS, which lists the pairs anew in arrays on the GPU.
+
+    One download is the benchmark's own, in place of LAMMPS.
+    """
+    from ase.data import chemical_symbols
+    from mliap_arrays import KokkosArrays
+    from systems import checkpoint, moved, water
+
+    from pet_driver.engines.lammps.mliap import PetUnified
+    from pet_driver.files.checkpoint import load_checkpoint, save_checkpoint
+
+    found, atoms = checkpoint("water"), water(192)
+    cutoff, numbers = found.hyper.neighbor_cutoff, list(found.hyper.species)
+    names = [chemical_symbols[z] for z in numbers]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "water.safetensors"
+        save_checkpoint(found, path)
+        options = {"device": "cuda", "dtype": "float32"}
+        unified = PetUnified(
+            str(path), load_checkpoint(path).digest, names, cutoff, "metal", options
+        )
+        for step in range(STEPS):
+            there = moved(atoms, step, MOVE)
+            data = KokkosArrays(there, numbers, cutoff, cutoff + 0.6, False, "cuda")
+            gpu.reset()
+            unified.compute_forces(data)
+    yield "water, layer, 192 atoms, KOKKOS", gpu.reset().totals()
 
 
 if __name__ == "__main__":

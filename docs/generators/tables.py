@@ -127,18 +127,32 @@ def _gpu_step(step: Content) -> list[str]:
     return of_rows(rows, (*few, "status", "seconds", "sentence", "devices"))
 
 
+# Of an H100 and its driver.
+_BYTES_PER_SECOND, _SECONDS_PER_LAUNCH = 2.2e12, 5e-6
+
+
 def _gpu_counts(content: Content) -> list[str]:
     after, before = content["versions"]["after"], content["versions"]["before"]
     keys = ("kernels", "waits", "uploads", "downloads")
+    measures: dict[str, Callable[[Content], str]] = {
+        **{key: lambda found, key=key: f"{found[key]}" for key in keys},
+        "memory, GB": lambda found: number(found["bytes"] / 1e9),
+        "by memory, ms": lambda found: number(1e3 * found["bytes"] / _BYTES_PER_SECOND),
+        "by launches, ms": lambda found: number(1e3 * found["kernels"] * _SECONDS_PER_LAUNCH),
+    }
     rows = []
     for name, found in after.items():
-        old = before.get(name, {})
-        pairs = [f"{found[key]} ({old[key]})" if key in old else f"{found[key]}" for key in keys]
-        rows.append((name, *pairs))
+        old = before.get(name)
+        bracket = [f" ({measure(old)})" if old else "" for measure in measures.values()]
+        now = [measure(found) for measure in measures.values()]
+        rows.append((name, *map("".join, zip(now, bracket, strict=True))))
     return [
         "Counted on the pretended GPU of the tests; in brackets the version before tables had",
-        "fixed sizes.",
-        *table(("step of", *keys), rows),
+        "fixed sizes. A model of the step on an H100, not a measurement: it takes at least the",
+        f"time in which its kernels read and write memory, at {_BYTES_PER_SECOND / 1e12:g} TB/s,",
+        "and, while kernels are not recorded, that of their launches, at",
+        f"{1e6 * _SECONDS_PER_LAUNCH:g} microseconds each.",
+        *table(("step of", *measures), rows),
     ]
 
 
