@@ -11,7 +11,7 @@ from ..errors import PetDriverError
 
 FEWEST = 3  # structures: one for each part
 _HELD_OUT = 1 / 6  # share of the validation structures, and of the test structures
-_MOST_HELD_OUT = 12  # of each
+_MOST_HELD_OUT = 12  # of each part; of runs as many are then drawn from more
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class Parts:
 def divided(given: int, runs: Sequence[int], seed: int) -> Parts:
     """Divide structures: given ones at random; of a run the last ones, in time, are held out.
 
+    A sixth of the time of each run is set aside for each held-out part, however many structures of
+    it are used in the end (`Parts.thinned`): those between them are much like them.
+
     :param given: number of given structures; they come first in the list of all
     :param runs: numbers of structures of each run, which follow one another in the list
     :raises PetDriverError: if no structures can be held out
@@ -63,7 +66,8 @@ def divided(given: int, runs: Sequence[int], seed: int) -> Parts:
 
     # A few given structures beside those of runs are starting points: they stay in training.
     enough = given >= (2 * FEWEST if sum(runs) >= FEWEST else FEWEST)
-    add([int(i) for i in rng.permutation(given)], _held(given) if enough else 0)
+    held = min(_held(given), _MOST_HELD_OUT) if enough else 0
+    add([int(i) for i in rng.permutation(given)], held)
     first = given
     for count in runs:
         add(list(range(first, first + count)), _held(count) if count >= FEWEST else 0)

@@ -71,9 +71,9 @@ class FitOptions:
     proportional to the share of the training that is done, to the powers ``energy_ramp`` and
     ``stress_ramp`` (0: constant); in the last ``final_share`` of the training that of the energies
     is ``final_energy_weight``. ``atom_energy_weight`` is that of the energies of single atoms
-    relative to their mean, which labels by another model have (`pet-driver symmetrize`); it falls
-    linearly to zero. Huber's deltas are in eV/atom, eV/angstrom and eV/atom; ``huber_delta``
-    is that of the forces.
+    relative to their mean, which falls linearly to zero; labels by another model have them
+    (`pet-driver symmetrize`), data files do not. Huber's deltas are in eV/atom, eV/angstrom and
+    eV/atom; ``huber_delta`` is that of the forces.
 
     ``batch_size``: number of structures; ``batch_atoms``: largest number of atoms instead.
     ``rotate``: rotate structures at random, which plain PET needs (None: if the scope is "none").

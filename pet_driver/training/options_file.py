@@ -273,6 +273,11 @@ def _check_together(options: TrainingOptions) -> None:
             )
     if fit.schedule == "time" and not fit.max_time:
         raise PetDriverError("fit.schedule is 'time', so fit.max_time must be given, in seconds")
+    if fit.atom_energy_weight:
+        raise PetDriverError(
+            f"fit.atom_energy_weight is {fit.atom_energy_weight}, but data files have no energies "
+            "of single atoms; leave it out"
+        )
     if fit.adamw_beta2 >= 1.0:
         raise PetDriverError(
             f"fit.adamw_beta2 is {fit.adamw_beta2}, with which the mean squared gradient never "

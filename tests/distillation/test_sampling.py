@@ -75,6 +75,9 @@ def test_parts():
     parts = divided(30, [], seed=0)
     assert (len(parts.training), len(parts.validation), len(parts.test)) == (20, 5, 5)
     assert sorted(parts.all()) == list(range(30))
+    many = divided(214, [], seed=0)
+    assert (len(many.training), len(many.validation), len(many.test)) == (190, 12, 12)
+    assert many.thinned(214) == many
     few = parts.thinned(9)
     assert (len(few.training), len(few.validation), len(few.test)) == (7, 1, 1)
     assert set(few.test) <= set(parts.test)

@@ -176,6 +176,7 @@ def test_former_names_of_options(tmp_path):
         ({"fit": {"clip_norm": 0}}, "fit.clip_norm is 0; it must be more than 0"),
         ({"fit": {"huber_delta": 0.0}}, "fit.huber_delta is 0.0; it must be more than 0"),
         ({"fit": {"ema_decay": 1}}, "the averaged weights never change"),
+        ({"fit": {"atom_energy_weight": 1.0}}, "data files have no energies of single atoms"),
         ({"fit": {"adamw_beta2": 1}}, "the mean squared gradient never changes"),
         ({"fit": {"seed": 10**30}}, "fit.seed is 1000"),
         ({"model": {"properties": "dipole"}}, "the section model.properties is 'dipole'"),
