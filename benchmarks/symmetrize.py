@@ -18,12 +18,13 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import ase.io
+import errors_in_words
 import numpy as np
 import torch
 from results_file import write_results
 from rich.console import Console
 
+from pet_driver.cli.model_options import read_structures
 from pet_driver.cli.symmetrize import reference_of
 from pet_driver.distillation import SampleRun, SymmetrizeOptions, symmetrize
 from pet_driver.distillation.tuning import LEARNING_RATE
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("symmetrized"))
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
-    structures = ase.io.read(chosen.structures, index=":")
+    structures = read_structures(chosen.structures)
     drawn = np.random.default_rng(0).permutation(len(structures))[: chosen.most]
     structures = [structures[i] for i in sorted(drawn)]
     origin, started, lines = plain_model(chosen.model), time.monotonic(), []
@@ -94,4 +95,4 @@ def plain_model(name: str) -> Checkpoint:
 
 
 if __name__ == "__main__":
-    main()
+    errors_in_words.run(main)

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import errors_in_words
 import torch
 from results_file import RESULTS, write_results
 
@@ -148,4 +149,4 @@ def show(mode: str, found: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    errors_in_words.run(main)

@@ -17,13 +17,14 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import ase.io
+import errors_in_words
 import numpy as np
 import torch
 from ase import Atoms
 from results_file import RESULTS, write_results
 from symmetrize import plain_model
 
+from pet_driver.cli.model_options import read_structures
 from pet_driver.distillation.student import Student
 from pet_driver.distillation.teacher import FEWEST_GROUPS, Teacher
 from pet_driver.distillation.tuning import (
@@ -84,7 +85,7 @@ def main() -> None:
     student = Student.of(origin).model
     hyper = dataclasses.replace(student.hyper, frames=NAMED_CONSTANTS[FRAMES])
     student = dataclasses.replace(student, hyper=hyper)
-    structures = ase.io.read(chosen.structures, index=":")
+    structures = read_structures(chosen.structures)
     drawn = np.random.default_rng(0).permutation(len(structures))[: chosen.most]
     frames = labelled(Potential(origin, scope="none"), [structures[i] for i in drawn])
     held = max(round(HELD_OUT * len(frames)), 1)
@@ -133,4 +134,4 @@ def tuned(
 
 
 if __name__ == "__main__":
-    main()
+    errors_in_words.run(main)
