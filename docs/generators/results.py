@@ -111,6 +111,10 @@ _ABOUT = {
         "Constants of the frames in training: water",
         "python benchmarks/trainings.py",
     ),
+    "paper": (
+        "The experiments of the paper: plain and exact training",
+        "python benchmarks/paper.py DATA_FOLDER --minutes 10",
+    ),
     "structure": ("Structure of the code", "python benchmarks/structure.py"),
     "domains": ("Many ranks", "python benchmarks/domains.py"),
     "four_ways": ("Four ways to the same water", "python benchmarks/four_ways.py"),
