@@ -94,10 +94,34 @@ def _trainings(content: Content, figure: Figure) -> str:
     return "Symmetrization force against frames per atom, for models trained with other constants"
 
 
+def _paper(content: Content, figure: Figure) -> str:
+    axis = figure.subplots()
+    found = content["experiments"].values()
+    studies = sorted({one["study"] for one in found if one["study"].startswith("methane")})
+    for color, study in zip(COLORS, studies, strict=False):
+        for scope, line in (("plain", "--"), ("exact", "-")):
+            points = sorted(
+                (row["frames"], row["errors"]["energy_rmse_meV_per_atom"])
+                for one in found
+                if one["study"] == study
+                for row in one["trainings"]
+                if row["scope"] == scope
+            )
+            label = f"{study.removeprefix('methane, ')}, {scope}"
+            x, y = [count for count, _ in points], [error for _, error in points]
+            axis.plot(x, y, line, marker="o", color=color, label=label)
+    axis.set(xscale="log", yscale="log", xlabel="training frames of CH4")
+    axis.set_ylabel("energy error, meV/atom")
+    if studies:
+        axis.legend(fontsize=8)
+    return "Error of energies of CH4 against the number of training frames, plain and exact"
+
+
 PLOTS: dict[str, Callable[[Content, Figure], str]] = {
     "ecse_cost": _ecse_cost,
     "gpu": _gpu,
     "gpu_first": _gpu,
+    "paper": _paper,
     "symmetrization_silicon": _symmetrization,
     "symmetrization_silicon_shipped": _symmetrization,
     "trainings_curve_silicon": _trainings,
