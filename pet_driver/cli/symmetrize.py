@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,9 +52,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--parity", action="store_true", help="tune towards the average over mirror images too"
     )
-    parser.add_argument(
-        "--learning-rate", type=float, default=2e-4, help="of the tuning (default: 2e-4)"
-    )
+    parser.add_argument("--learning-rate", type=float, help="of the tuning (default: 4e-4)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument(
         "--folder",
@@ -91,9 +90,10 @@ def run(options: argparse.Namespace) -> None:
         tuple(SampleRun.parse(words) for words in options.sample),
         options.frames,
         options.parity,
-        options.learning_rate,
         device=options.device,
     )
+    if options.learning_rate is not None:
+        chosen = dataclasses.replace(chosen, learning_rate=options.learning_rate)
     model, report = symmetrize(
         load_checkpoint(options.model),
         [System.from_atoms(atoms) for atoms in structures],
@@ -121,7 +121,7 @@ def _check(options: argparse.Namespace) -> None:
     check_model_output(options.output)
     for name in ("minutes", "learning_rate"):
         value = getattr(options, name)
-        if not 0.0 < value < math.inf:
+        if value is not None and not 0.0 < value < math.inf:
             flag = name.replace("_", "-")
             raise PetDriverError(f"--{flag} is {value}; give a number above 0")
 

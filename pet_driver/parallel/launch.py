@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 OPEN_MPI = "Open MPI"
 # How many processes the launcher started, as Open MPI's and MPICH's tell each of them.
 _OPEN_MPI_SIZE, _MPICH_SIZE = "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"
+# How many srun started, which tells nothing else to an MPI that it was not set up for.
+_SRUN_SIZE = "SLURM_STEP_NUM_TASKS"
 
 
 def start_mpi() -> MPI.Comm:
@@ -37,8 +39,17 @@ def start_mpi() -> MPI.Comm:
     if _started(_OPEN_MPI_SIZE) > 1 and mpi_family(mpi_version()) != OPEN_MPI:
         raise PetDriverError(_refusal(_OPEN_MPI_SIZE))
     MPI.Init_thread()
-    if _started(_MPICH_SIZE) > 1 and MPI.COMM_WORLD.size == 1:
+    if MPI.COMM_WORLD.size > 1:
+        return MPI.COMM_WORLD
+    if _started(_MPICH_SIZE) > 1:
         raise PetDriverError(_refusal(_MPICH_SIZE))
+    of_mpiexec = any(name in os.environ for name in (_OPEN_MPI_SIZE, _MPICH_SIZE))
+    if _started(_SRUN_SIZE) > 1 and not of_mpiexec:
+        raise PetDriverError(
+            f"srun started {os.environ[_SRUN_SIZE]} processes that would each run alone, as it "
+            f"told nothing to {mpi_version()}, which mpi4py uses; give srun the option --mpi=pmi2 "
+            f"or what the site recommends, or unset {_SRUN_SIZE} for runs that belong apart"
+        )
     return MPI.COMM_WORLD
 
 

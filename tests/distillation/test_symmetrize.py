@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import ase.io
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from helpers import FOREIGN, worst_change
-from pet_driver.cli.main import main
+from pet_driver.cli.main import build_parser, main
 from pet_driver.distillation import SymmetrizeOptions, symmetrize
 from pet_driver.distillation.measures import Reference
 from pet_driver.distillation.student import Student
@@ -22,6 +23,15 @@ from pet_driver.files.checkpoint import load_checkpoint, random_checkpoint, save
 from plain_models import TINY, molecules, plain_model
 
 SHORT = SymmetrizeOptions(minutes=2.0, learning_rate=1e-3, steps=60)
+
+
+def test_learning_rate_of_the_command():
+    """It is that of the recipe unless another is given, and the help says which."""
+    words = ["symmetrize", "model", "structures.xyz", "-o", "exact.safetensors"]
+    assert build_parser().parse_args(words).learning_rate is None
+    symmetrize_parser = build_parser()._subparsers._group_actions[0].choices["symmetrize"]
+    (told,) = re.findall(r"of the tuning \(default: ([\d.e-]+)\)", symmetrize_parser.format_help())
+    assert float(told) == SymmetrizeOptions().learning_rate
 
 
 def said(*lines: list[str]):

@@ -56,6 +56,11 @@ class Committee:
             raise PetDriverError(f"--output is {output!r}; choose one of {', '.join(OUTPUTS)}")
         if output.startswith("direct"):
             _ = self.direct
+        if output == "difference" and all(x.scope == "none" for x in self.potentials):
+            raise PetDriverError(
+                "--output difference is zero in scope none, in which the model runs; add a scope "
+                "that is exact, such as --scope atom"
+            )
 
     def predictions(self, output: str, systems: list[System]) -> list[list[Prediction]]:
         """Predictions of each model for each structure, (n_models, n_structures).

@@ -373,6 +373,7 @@ def test_absurd_forces_are_refused(tmp_path, model_file, boxed):
     [
         (["--unix", "a", "--output", "best"], "--output is 'best'"),
         (["--unix", "a", "--unix", "b", *["--output", "plain"] * 3], "3 --output for 2 addresses"),
+        (["--unix", "a", "--scope", "none", "--output", "difference"], "is zero in scope none"),
         (["--unix", "a", "--extras", "color"], "--extras names 'color'"),
         (["--unix", "a", "--extras", "dipole"], "has no dipole"),
     ],
