@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 
-from pet_driver.engines.lammps.options import _OWN
+from pet_driver.engines.lammps.options import _OWN, PairStyle
 from pet_driver.evaluation.options import OPTIONS, EvaluationOptions
 from pet_driver.frames import NAMED_CONSTANTS, FrameConstants
 from pet_driver.model import Hyperparameters
@@ -40,10 +40,12 @@ def _evaluation() -> list[str]:
 
 
 def _pair_style() -> list[str]:
-    return table(
-        ("keyword", "meaning", "values"),
-        [(code(name), plain(option.help), plain(option.remedy)) for name, option in _OWN.items()],
-    )
+    defaults = {field.name: field.default for field in dataclasses.fields(PairStyle)}
+    rows = [
+        (code(name), _shown(defaults[name]), plain(option.help), plain(option.remedy))
+        for name, option in _OWN.items()
+    ]
+    return table(("keyword", "default", "meaning", "values"), rows)
 
 
 def _training() -> list[str]:
