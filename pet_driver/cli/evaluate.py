@@ -137,7 +137,7 @@ def _labelled(arguments: argparse.Namespace, potential: Potential) -> list[Frame
         raise PetDriverError(
             f"--report needs {error.name}; install it with `pip install pet-driver[train]`"
         ) from error
-    ranks = dict(potential.hyper.properties)
+    ranks = potential.outputs
     keys = _property_keys(arguments.property_key, list(ranks))
     data = DataOptions(
         str(arguments.structures),

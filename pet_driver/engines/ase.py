@@ -65,8 +65,8 @@ class PETCalculator(Calculator):
             )
         dtype = dtype or default_dtype or "float32"
         self.potential = open_potential(model, device=device, dtype=dtype, scope=scope, **options)
-        names = [name for name, _ in self.potential.hyper.properties]
-        self.implemented_properties = [*PETCalculator.implemented_properties, *names]
+        names = PETCalculator.implemented_properties
+        self.implemented_properties = [*names, *self.potential.outputs]
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What has changed since the last calculation, charge and spin in ``info`` included.

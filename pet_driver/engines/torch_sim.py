@@ -128,7 +128,7 @@ class PETModel(ModelInterface):  # type: ignore[misc]  # TorchSim is not there w
         if self._compute_stress:
             pairs = zip(systems, predictions, strict=True)
             found["stress"] = np.stack([_stress(*pair) for pair in pairs])
-        for name, _ in self.potential.hyper.properties:
+        for name in self.potential.outputs:
             found[name] = np.stack([one.total(name) for one in predictions])
             found[f"atomic_{name}"] = np.concatenate(
                 [{**one.vectors, **one.tensors}[name] for one in predictions]

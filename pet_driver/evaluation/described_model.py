@@ -6,15 +6,17 @@ from typing import Any
 
 from ..model import Hyperparameters
 from .loaded_model import LoadedModel
+from .scope_advice import outputs_in_scope
 
 
 class DescribedModel:
-    """Properties of a loaded model that do not depend on how it is evaluated.
+    """Properties of a loaded model.
 
-    model: network, units and the description in the model file.
+    model: network, units and the description in the model file; scope: in which it is evaluated.
     """
 
     model: LoadedModel
+    scope: str
 
     @property
     def hyper(self) -> Hyperparameters:
@@ -35,6 +37,11 @@ class DescribedModel:
     def card(self) -> dict[str, Any]:
         """Model card: data, splits, errors."""
         return self.model.description.card
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """Ranks of the covariant outputs that there are in this scope, by name."""
+        return outputs_in_scope(self.hyper, self.scope)
 
     @property
     def property_units(self) -> dict[str, str]:

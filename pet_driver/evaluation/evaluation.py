@@ -35,6 +35,11 @@ class EvaluationRequest:
     low_precision: bool = False
     sizes: TableSizes | None = None
 
+    @property
+    def frozen(self) -> bool:
+        """Whether weights need no gradient, and all is computed in the dtype of the weights."""
+        return not (self.weights_too or self.low_precision or self.sizes is not None)
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -151,10 +151,11 @@ class Potential(DescribedModel):
 
         :raises PetDriverError: on every rank, if results are not finite or any rank failed
         """
-        prediction = self.chunking.retried(
-            lambda: self._attempt(graph), lambda: graph.collective.largest(graph.n_centres)
-        )
-        return prediction.of_all(graph.collective)
+        evaluator, count = self._evaluator, graph.n_centres
+        return self.chunking.retried(
+            lambda: self._attempt(graph),
+            lambda: graph.collective.largest(min(count, evaluator.at_once or count)),
+        ).of_all(graph.collective)
 
     def evaluate_share(self, domain: Domain | PairDomain) -> Prediction:
         """Evaluate one rank's share of a structure, at the positions that it has followed.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
 from ..graph import Graph, ResidentList, StructureGraphs, System
 from ..parallel import ExchangeDomain, ListedPairs, PairDomain, ResidentDomain, ResidentPairs
+from ..runtime.devices import release_memory
 from .options import EvaluationOptions
 from .prediction import Prediction
 from .resident_steps import ResidentSteps, StepRecipe
 
-_MOST_KEPT = 4  # sets of atoms whose lists stay on the device
+_MOST_KEPT = 4  # sets of atoms, and domains, whose lists stay on the device
 
 
 class ResidentEvaluation:
@@ -28,10 +31,24 @@ class ResidentEvaluation:
         self, recipe: StepRecipe, graphs: StructureGraphs, memory: Callable[[], int]
     ) -> None:
         self._recipe, self._graphs, self._memory = recipe, graphs, memory
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin with nothing kept."""
         # None: evaluated once
         self._kept: dict[tuple[bytes, ...], tuple[ResidentList, ResidentSteps] | None] = {}
-        self._domain: tuple[ResidentDomain, ResidentSteps] | None = None
+        self._domains: list[tuple[ResidentDomain, ResidentSteps]] = []
         self._pairs: tuple[ResidentPairs, ResidentSteps] | None = None
+        # One thread at a time writes positions where the kernels read them.
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Copies and pickles hold nothing of what is kept: recorded kernels cannot be copied."""
+        return self._recipe, self._graphs, self._memory
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._recipe, self._graphs, self._memory = state
+        self._forget()
 
     @classmethod
     def chosen(
@@ -52,19 +69,42 @@ class ResidentEvaluation:
         """Predictions for structures; or their graph, to be evaluated in parts; or None.
 
         None is for atoms that were not evaluated before: most of those that come once do not come
-        again, and tables of fixed sizes have more padding.
+        again, and tables of fixed sizes have more padding. So it is while another thread evaluates,
+        and where memory is short.
 
         :raises PetDriverError: for unknown elements, charges or spins, impossible geometries, and
             results that are not finite
         """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._computed(systems)
+        finally:
+            self._lock.release()
+
+    def _computed(self, systems: Sequence[System]) -> list[Prediction] | Graph | None:
         kept = self._of_atoms(systems)
         if kept is None:
             return None
         edges, steps = kept
         several, lists = len(systems) > 1, self._graphs.lists
         listed = [lists.listed(system, n == 0 and several) for n, system in enumerate(systems)]
-        if edges.update(listed):
-            steps.allocated_anew()
+        try:
+            if edges.update(listed):
+                steps.allocated_anew()
+        except torch.OutOfMemoryError:
+            del edges, steps, kept
+            self._kept.clear()
+        else:
+            return self._evaluated(edges, steps)
+        # Not within `except`: its traceback holds what is to be released.
+        release_memory()
+        return None
+
+    def _evaluated(
+        self, edges: ResidentList, steps: ResidentSteps
+    ) -> list[Prediction] | Graph | None:
+        """Predictions of structures whose lists are on the device."""
         found = steps.prediction(self._memory)
         if found is None:
             return steps.graph()
@@ -80,15 +120,7 @@ class ResidentEvaluation:
             in parts
         :raises PetDriverError: on every rank, if results are not finite or any rank failed
         """
-        kept = self._domain
-        if kept is None or not domain.has_atoms_of(kept[0]):
-            charge_and_spin = self._graphs.charge_and_spin.default(self._graphs.device)
-            graphs = domain.resident(charge_and_spin)
-            steps = ResidentSteps(self._recipe, graphs, self._graphs.device)
-            if kept is not None:
-                steps.sizes = kept[1].sizes  # a guess, as any other
-            kept = self._domain = graphs, steps
-        graphs, steps = kept
+        graphs, steps = self._of_domain(domain)
         if domain.update_resident(graphs):
             steps.allocated_anew()
         found = steps.prediction(self._memory)
@@ -119,6 +151,22 @@ class ResidentEvaluation:
             return None
         found.check()
         return dataclasses.replace(found, edge_gradients=pairs.edge_gradients(steps.gradient))
+
+    def _of_domain(
+        self, domain: ExchangeDomain | PairDomain
+    ) -> tuple[ResidentDomain, ResidentSteps]:
+        """What is kept for the present atoms of a domain. Collective."""
+        kept = next((x for x in self._domains if x[0].collective is domain), None)
+        if kept is not None and domain.has_atoms_of(kept[0]):
+            return kept
+        charge_and_spin = self._graphs.charge_and_spin.default(self._graphs.device)
+        graphs = domain.resident(charge_and_spin)
+        steps = ResidentSteps(self._recipe, graphs, self._graphs.device)
+        if kept is not None:
+            steps.sizes = kept[1].sizes  # a guess, as any other
+        others = [x for x in self._domains if x is not kept]
+        self._domains = [*others, (graphs, steps)][-_MOST_KEPT:]
+        return graphs, steps
 
     def _of_atoms(self, systems: Sequence[System]) -> tuple[ResidentList, ResidentSteps] | None:
         """What is kept for these atoms; None if they were not evaluated before."""

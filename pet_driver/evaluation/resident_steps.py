@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..frames.whole_average import WIDTHS
+from ..frames.whole_average import CLASSES, WIDTHS
 from ..graph import NEIGHBORS, SEEN, Graph, ResidentGraphs, forces_and_virials
 from ..runtime.devices import release_memory
 from ..runtime.recorded_kernels import RecordedKernels, can_record
@@ -148,15 +148,17 @@ class ResidentSteps:
     def _expected(self) -> tuple[int, int]:
         """Number of samples and of the neighbors of each, measured or guessed."""
         n_atoms = sum(self.graphs.sizes)
+        evaluator = self._recipe.evaluator
         if self.sizes is not None:
             n_neighbors = self.sizes.get(SEEN, self.sizes[NEIGHBORS])
-            return self.sizes.get(_FRAMES, n_atoms), n_neighbors
-        evaluator = self._recipe.evaluator
+            n_frames = self.sizes.get(_FRAMES)
+            return n_atoms if n_frames is None else n_frames * evaluator.n_rotations, n_neighbors
         n_neighbors = math.ceil(self.graphs.mean_neighbors)
         wanted = evaluator.network.hyper.foreign.adaptive_neighbors
         if wanted is not None:
             n_neighbors = min(n_neighbors, math.ceil(_MORE_THAN_WANTED * wanted))
-        return n_atoms * (_FRAMES_GUESSED if evaluator.scope == "layer" else 1), n_neighbors
+        per_atom = _FRAMES_GUESSED * evaluator.n_rotations if evaluator.scope == "layer" else 1
+        return n_atoms * per_atom, n_neighbors
 
     def _upload(self, inputs: NDArray[np.float64]) -> None:
         if len(inputs) > len(self._inputs):
@@ -225,6 +227,8 @@ class ResidentSteps:
             for name, size in found.items()
         }
         self.sizes[_AXIAL] = 0
+        # Their widths are those of so many classes.
+        self.sizes[CLASSES] = found[CLASSES]
 
 
 def _slack(name: str, size: int) -> int:

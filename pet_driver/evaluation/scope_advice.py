@@ -1,4 +1,4 @@
-"""Warnings about scopes other than that of training."""
+"""What a scope other than that of training changes: outputs that it lacks, and warnings."""
 
 from __future__ import annotations
 
@@ -20,13 +20,24 @@ def warn_about_scope(name: str, hyper: Hyperparameters, scope: str) -> None:
             f"{name} was trained with scope {hyper.scope!r} and runs with {scope!r}: {advice}",
             stacklevel=4,
         )
-    lost = ", ".join(output for output, _ in hyper.properties)
-    if scope == "layer" and hyper.foreign.final_combination and lost:
+    available = outputs_in_scope(hyper, scope)
+    lost = ", ".join(output for output, _ in hyper.properties if output not in available)
+    if lost:
         warnings.warn(
             f"{name} has no {lost} in scope 'layer': this scope's readout features are invariant; "
             "use scope atom or structure",
             stacklevel=4,
         )
+
+
+def outputs_in_scope(hyper: Hyperparameters, scope: str) -> dict[str, int]:
+    """Ranks of the covariant outputs that a model has in a scope, by name.
+
+    In scope "layer" a model that combines messages after its last layer reads invariants out.
+    """
+    if scope == "layer" and hyper.foreign.final_combination:
+        return {}
+    return dict(hyper.properties)
 
 
 def scope_advice(trained: str, chosen: str, message_layers: int) -> str | None:

@@ -33,6 +33,8 @@ class Evaluator:
     :param extra_rotations: number of further, fixed orientations in which every frame is used
     :param parity: whether mirror images of the frames are used too, for invariance under O(3)
     :param arithmetic: of a GPU; None: torch's settings
+
+    at_once: most samples at a time in the last evaluation, None: all.
     """
 
     def __init__(
@@ -47,9 +49,12 @@ class Evaluator:
         self.network = network
         self.arithmetic = arithmetic or Arithmetic()
         self.scope = scope
+        self.at_once: int | None = None
         self.memory = SampleMemory(network)
         constants = constants or network.hyper.frames
-        self._rotations = fixed_rotations(extra_rotations, parity)
+        # On the device from the start: a step uploads positions only.
+        device = network.message_embedder.weight.device
+        self._rotations = fixed_rotations(extra_rotations, parity).to(device)
         self._turns_count = bool(network.hyper.properties)
         if scope in ("atom", "structure") and network.hyper.exchanges:
             # Copies contain atoms beyond the neighbors that axial frames are made of, and these
@@ -80,6 +85,11 @@ class Evaluator:
             if rotates_copies:
                 return self._evaluate_copies(seen, vectors, request)
             return self._evaluate_layers(seen, vectors, request)
+
+    @property
+    def n_rotations(self) -> int:
+        """Number of fixed rotations in which every frame is used."""
+        return len(self._rotations)
 
     def frames(self, graph: Graph) -> FrameSet:
         """Frames of every centre of a graph. Collective over the processes that share it."""
@@ -130,7 +140,7 @@ class Evaluator:
             variances=request.variances,
             # Plain PET of another program must keep its own predictions.
             fade=self.scope != "none" or not hyper.foreign.directions_alone,
-            frozen=_frozen(request) and vectors.device.type == "cpu",
+            frozen=request.frozen and vectors.device.type == "cpu",
             sizes=request.sizes,
         )
         with torch.autocast(vectors.device.type, torch.bfloat16, enabled=request.low_precision):
@@ -219,9 +229,11 @@ class Evaluator:
 
     def _chunk(self, seen: Graph, request: EvaluationRequest) -> int | None:
         """Most samples that are evaluated at a time."""
-        if request.chunk or request.memory is None:
-            return request.chunk
-        return self.memory.chunk(seen.padded.n_neighbors, request.memory)
+        self.at_once = request.chunk
+        if request.memory is not None:
+            fits = self.memory.chunk(seen.padded.n_neighbors, request.memory)
+            self.at_once = min(fits, request.chunk or fits)
+        return self.at_once
 
 
 def _backward_in_this_thread() -> AbstractContextManager[object]:
@@ -247,11 +259,6 @@ def detached(found: Evaluation) -> Evaluation:
         cut(found.message_variance),
         cut(found.symmetrization),
     )
-
-
-def _frozen(request: EvaluationRequest) -> bool:
-    """Whether weights need no gradient, and all is computed in the dtype of the weights."""
-    return not (request.weights_too or request.low_precision or request.sizes is not None)
 
 
 def _sampled(

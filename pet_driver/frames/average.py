@@ -57,7 +57,7 @@ class FrameAverage:
     ) -> None:
         """Divide the samples into parts.
 
-        :param neighbors: (n_centres,), number of neighbors
+        :param neighbors: (n_centres,), number of slots that are taken, see `slots_taken`
         :param frames: frames and weights; None evaluates every centre once, in the coordinates
             that the tables have
         :param chunk: with more samples than this, evaluate so many at a time and recompute them in

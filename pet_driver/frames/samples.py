@@ -95,6 +95,18 @@ class SamplePart:
         return means, [averaged(x, index, weights, n_centres) for x in squares]
 
 
+def slots_taken(valid: Tensor) -> Tensor:
+    """Slots of each row up to the last that is taken, (n_centres,).
+
+    They may be more than its neighbors: an edge whose length differs by rounding at its two ends
+    leaves a free slot between others.
+
+    :param valid: (n_centres, n_neighbors), False for padding
+    """
+    slots = torch.arange(1, valid.shape[1] + 1, device=valid.device)
+    return (valid * slots).amax(1)
+
+
 def averaged(values: Tensor, index: Tensor, weights: Tensor, n_centres: int) -> Tensor:
     """Weighted sums of the values (n_samples, ...) of each centre, (n_centres, ...)."""
     weighted = values * weights.view(-1, *(1,) * (values.dim() - 1))

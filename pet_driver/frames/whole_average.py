@@ -12,13 +12,14 @@ from torch.autograd.function import once_differentiable
 
 from ..runtime.table_sizes import TableSizes
 from .frame_set import FrameSet
-from .samples import Evaluate, Moments, SamplePart, Samples
+from .samples import Evaluate, Moments, SamplePart, Samples, slots_taken
 
 # With samples in the order of their neighbors: the shares at which all classes but the last end.
 # About those that leave the least padding in liquid water.
 _ENDS: tuple[tuple[float, ...], ...] = ((0.7,), (0.5, 0.85), (0.35, 0.7, 0.9))
 # Each class has kernels of its own, so that its samples should be enough to fill a GPU with each.
 _LEAST_SAMPLES = 1024
+CLASSES = "width classes"  # number of them
 WIDTHS = "neighbors of width class "  # begins the names of their sizes
 
 
@@ -74,16 +75,17 @@ class WidthClasses:
         :return: None: too few samples
         """
         n_samples = len(valid) if frames is None else len(frames.centre)
-        shares = class_ends(n_samples)
-        if not shares:
+        n_classes = sizes.number(CLASSES, len(class_ends(n_samples)) + 1)
+        if n_classes == 1:
             return None
-        width, needed = valid.shape[1], _slots_taken(valid)
+        shares = _ENDS[n_classes - 2]
+        width, needed = valid.shape[1], slots_taken(valid)
         if frames is not None:
             # Samples of no weight come first: those that fill a table of frames need nothing, and
             # their number must not shift the others into wider classes.
             needed = needed.index_select(0, frames.centre) * (frames.weights > 0)
         needed, order = torch.sort(needed)
-        ends = [int(share * n_samples) for share in shares]
+        ends = [max(int(share * n_samples), 1) for share in shares]
         widths = [
             min(max(sizes.of(f"{WIDTHS}{k}", needed[end - 1]), 1), width)
             for k, end in enumerate(ends, 1)
@@ -130,18 +132,6 @@ def class_ends(n_samples: int) -> tuple[float, ...]:
         if (1.0 - ends[-1]) * n_samples >= _LEAST_SAMPLES:
             return ends
     return ()
-
-
-def _slots_taken(valid: Tensor) -> Tensor:
-    """Slots of each row up to the last that is taken, (n_centres,).
-
-    They may be more than its neighbors: an edge whose length differs by rounding at its two ends
-    leaves a free slot between others.
-
-    :param valid: (n_centres, n_neighbors), False for padding
-    """
-    slots = torch.arange(1, valid.shape[1] + 1, device=valid.device)
-    return torch.where(valid, slots, 0).amax(1)
 
 
 def _samples(frames: FrameSet | None, node_table: Tensor) -> Samples:

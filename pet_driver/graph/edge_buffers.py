@@ -49,11 +49,12 @@ class EdgeBuffers:
     def allocate(self, counts: Sequence[int]) -> None:
         """Make room for so many edges in the segments, and some more; what was there is lost."""
         device = self.species.device
-        self._starts = np.cumsum([0, *(int(_ROOM * count) + 1 for count in counts)])
-        columns = torch.zeros((5, self.room), dtype=torch.int64, device=device)
+        starts = np.cumsum([0, *(int(_ROOM * count) + 1 for count in counts)])
+        columns = torch.zeros((5, int(starts[-1])), dtype=torch.int64, device=device)
+        self.listed = torch.zeros(int(starts[-1]), dtype=torch.bool, device=device)
         self.centre, self.neighbor, self.reverse, self.of_neighbor, self._first = columns
-        self._columns = columns
-        self.listed = torch.zeros(self.room, dtype=torch.bool, device=device)
+        # Last, as there may be no memory.
+        self._columns, self._starts = columns, starts
 
     def segment(self, k: int) -> slice:
         """Edges of structure k."""

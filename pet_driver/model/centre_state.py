@@ -13,16 +13,17 @@ from .tokens import EdgeGeometry
 class CentreState:
     """Geometry, species, features and messages of the centres that a layer evaluates.
 
-    n_neighbors: (n_centres,), number of neighbors of each; valid: (n_centres, n_neighbors), False
-    for padding; waves: (n_centres, n_neighbors, n_waves) or None; shift: (n_centres, node_width),
-    added to the node features after each layer, or None; centre_species: (n_centres,) and
-    neighbor_species: (n_centres, n_neighbors), indices into the species of the model; messages:
-    (n_centres, n_neighbors, width); node: (n_centres, node_width), None before the first layer.
+    valid: (n_centres, n_neighbors), False for padding; slots_taken: (n_centres,), of each row up to
+    the last that is taken, None where all samples are evaluated at once; waves: (n_centres,
+    n_neighbors, n_waves) or None; shift: (n_centres, node_width), added to the node features after
+    each layer, or None; centre_species: (n_centres,) and neighbor_species: (n_centres,
+    n_neighbors), indices into the species of the model; messages: (n_centres, n_neighbors, width);
+    node: (n_centres, node_width), None before the first layer.
     """
 
     geometry: EdgeGeometry
-    n_neighbors: Tensor
     valid: Tensor
+    slots_taken: Tensor | None
     waves: Tensor | None
     shift: Tensor | None
     centre_species: Tensor
@@ -37,8 +38,8 @@ class CentreState:
         """
         return CentreState(
             self.geometry.select(some),
-            self.n_neighbors.index_select(0, some),
             self.valid.index_select(0, some),
+            None if self.slots_taken is None else self.slots_taken.index_select(0, some),
             None if self.waves is None else self.waves.index_select(0, some),
             None if self.shift is None else self.shift.index_select(0, some),
             self.centre_species.index_select(0, some),

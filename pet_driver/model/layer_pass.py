@@ -103,9 +103,10 @@ class LayerPass:
     ) -> FrameAverage | WholeAverage:
         """Average over frames, in parts or of all samples at once."""
         sizes = self.options.sizes
-        if sizes is None:
-            return FrameAverage(state.n_neighbors, frames, self.options.chunk, early)
-        return WholeAverage(frames, WidthClasses.of(state.valid, frames, sizes))
+        if sizes is not None:
+            return WholeAverage(frames, WidthClasses.of(state.valid, frames, sizes))
+        assert state.slots_taken is not None
+        return FrameAverage(state.slots_taken, frames, self.options.chunk, early)
 
     def _evaluate(
         self,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..frames.average import in_parts
 from ..frames.frame_set import FrameSet
+from ..frames.samples import slots_taken
 from .centre_state import CentreState
 from .conditioning import Conditioning
 from .foreign_layers import FinalCombinationReadout, SuddenBondReadout
@@ -94,7 +95,7 @@ class PET(nn.Module):
             centres are evaluated, if the weights are frozen
         :raises ValueError: if the model takes charge and spin and the inputs have none
         """
-        state = self._initial_state(inputs)
+        state = self._initial_state(inputs, options)
         outputs: list[LayerOutput] = []
         for k in range(len(self.layers)):
             layer_frames = frames() if callable(frames) else frames
@@ -130,7 +131,7 @@ class PET(nn.Module):
             }
         return result
 
-    def _initial_state(self, inputs: NetworkInput) -> CentreState:
+    def _initial_state(self, inputs: NetworkInput, options: PassOptions) -> CentreState:
         """Geometry and first messages, in the dtype of the weights."""
         geometry, waves = edge_geometry(inputs, self.hyper, self.message_embedder.weight.dtype)
         shift = None
@@ -140,8 +141,8 @@ class PET(nn.Module):
             shift = self.conditioning(inputs.charge_and_spin)
         return CentreState(
             geometry=geometry,
-            n_neighbors=inputs.valid.sum(1),
             valid=inputs.valid,
+            slots_taken=slots_taken(inputs.valid) if options.sizes is None else None,
             waves=waves,
             shift=shift,
             centre_species=inputs.centre_species,

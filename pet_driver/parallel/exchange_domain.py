@@ -35,19 +35,20 @@ class ExchangeDomain(Domain):
         self, comm: MPI.Comm, cutoff: float, skin: float = 0.5, device: torch.device | None = None
     ) -> None:
         super().__init__(comm, cutoff, skin, device)
-        self._stored = -1  # rebuild whose edges lie on the device
 
     def resident(self, charge_and_spin: torch.Tensor | None = None) -> ResidentDomain:
         """Empty edges on the device for the local atoms of this rank.
 
         :param charge_and_spin: (1, 2), None: the model depends on neither
         """
-        self._stored = -1
         atoms = (self._species, self.n_local)
         return ResidentDomain(self, *atoms, self.cutoff, self.device, charge_and_spin)
 
     def has_atoms_of(self, resident: ResidentDomain) -> bool:
-        """Whether edges on the device are those of the present local atoms. Collective."""
+        """Whether edges on the device are those of the present local atoms. Collective.
+
+        :param resident: made by this domain
+        """
         same = resident.fits(self._species, self.n_local)
         return not self.largest(int(not same))
 
@@ -57,10 +58,12 @@ class ExchangeDomain(Domain):
         :return: see `ResidentDomain.update`
         """
         resident.place(self._positions)
-        if self._stored == self.rebuilds:
+        if resident.rebuild == self.rebuilds:
             return False
-        self._stored = self.rebuilds
-        return resident.update(self.pairing, self._ids, self._species)
+        with self.agreement():
+            grown = resident.update(self.pairing, self._ids, self._species)
+        resident.rebuild = self.rebuilds
+        return grown
 
     def self_test(self, graph: Graph) -> str:
         """Exchange species and displacement of each edge, which both of its ranks know. Collective.

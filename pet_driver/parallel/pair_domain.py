@@ -103,8 +103,9 @@ class PairDomain(RankGroup):
         """
         if not isinstance(resident, ResidentRankPairs):
             raise TypeError(f"a {type(resident).__name__} has no room for the vectors of pairs")
-        grown = resident.update(self.pairing, self._ids, self._species)
-        resident.place_vectors(self._vectors)
+        with self.agreement():
+            grown = resident.update(self.pairing, self._ids, self._species)
+            resident.place_vectors(self._vectors)
         return grown
 
     def self_test(self, graph: Graph) -> None:

@@ -71,7 +71,11 @@ class ResidentDomain(ResidentGraphs):
     :param n_local: number of atoms that this rank owns
     :param cutoff: angstrom
     :param charge_and_spin: (1, 2), None: the model depends on neither
+
+    rebuild: of the domain, number of the one whose edges lie on the device; -1: none.
     """
+
+    rebuild = -1
 
     def __init__(
         self,

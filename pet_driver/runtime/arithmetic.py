@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,43 +21,120 @@ class Arithmetic:
     """Settings of torch for a GPU, in force within `context` only.
 
     tf32: whether products of float32 matrices round their factors to TF32, which has a mantissa of
-    10 bits instead of 23; deterministic: whether results are bitwise reproducible, which sums by
-    atomic additions are not.
+    10 bits instead of 23, None: whatever the program has set; deterministic: whether results are
+    bitwise reproducible, which sums by atomic additions are not.
     """
 
-    tf32: bool = False
+    tf32: bool | None = None
     deterministic: bool = False
 
     @classmethod
     def chosen(cls, device: str, dtype: str, precision: str, deterministic: bool) -> Arithmetic:
-        """Settings for a device; reproducible results need none on a CPU.
+        """Settings for a device; on a CPU, none is changed.
 
         :param device: its name; dtype: of the network; precision: "full" or "tf32"
         :raises PetDriverError: if TF32 is asked for where there is none
         """
-        tf32 = precision == "tf32"
-        if tf32 and (dtype != "float32" or device == "cpu"):
+        possible = dtype == "float32" and device != "cpu"
+        if precision == "tf32" and not possible:
             raise PetDriverError(
                 f"precision is tf32 with dtype {dtype} on device {device}; TF32 is for float32 on "
                 "a GPU, leave precision out"
             )
-        return cls(tf32, deterministic and device != "cpu")
+        return cls(precision == "tf32" if possible else None, deterministic and device != "cpu")
 
     @contextmanager
     def context(self) -> Iterator[None]:
-        """Context with these settings; those of before come back at its end."""
+        """Context with these settings; those of before come back at its end.
+
+        They are those of the whole process: another thread that wants others waits.
+        """
+        if self == Arithmetic():
+            yield
+            return
+        with _IN_FORCE.held(self):
+            yield
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """Settings of torch at one time.
+
+    tf32: as the program has set it, True or False by the older of torch's two interfaces, a name by
+    the newer one: after that torch does not answer through the older one.
+    """
+
+    tf32: bool | str
+    deterministic: bool
+    warns: bool
+
+    @classmethod
+    def now(cls) -> _Snapshot:
+        """Those in force."""
         matmul = torch.backends.cuda.matmul
-        tf32, deterministic = matmul.allow_tf32, torch.are_deterministic_algorithms_enabled()
-        warns = torch.is_deterministic_algorithms_warn_only_enabled()
         try:
-            if self.tf32:
-                matmul.allow_tf32 = True
+            tf32: bool | str = matmul.allow_tf32
+        except RuntimeError:
+            tf32 = matmul.fp32_precision
+        warns = torch.is_deterministic_algorithms_warn_only_enabled()
+        return cls(tf32, torch.are_deterministic_algorithms_enabled(), warns)
+
+    def with_settings(self, wanted: Arithmetic) -> _Snapshot:
+        """The same with those that are wanted, through the interface that the program uses."""
+        tf32: bool | str = self.tf32
+        if wanted.tf32 is not None and wanted.tf32 != (tf32 in (True, "tf32")):
+            newer = "tf32" if wanted.tf32 else "ieee"
+            tf32 = newer if isinstance(tf32, str) else wanted.tf32
+        if wanted.deterministic:
+            return _Snapshot(tf32, True, False)
+        return _Snapshot(tf32, self.deterministic, self.warns)
+
+    def put(self, present: _Snapshot) -> None:
+        """Bring these settings into force; those that are already are left alone."""
+        if self.tf32 != present.tf32:
+            interface = "fp32_precision" if isinstance(self.tf32, str) else "allow_tf32"
+            setattr(torch.backends.cuda.matmul, interface, self.tf32)
+        if (self.deterministic, self.warns) != (present.deterministic, present.warns):
             if self.deterministic:
                 os.environ.setdefault(*_WORKSPACE)
-                torch.use_deterministic_algorithms(True)
+            torch.use_deterministic_algorithms(self.deterministic, warn_only=self.warns)
+
+
+class _SharedSettings:
+    """The settings of the process; threads that want the same ones evaluate at the same time."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._contexts: dict[int, int] = {}  # number that each thread is in
+        self._wanted = Arithmetic()
+        self._outside: _Snapshot
+
+    @contextmanager
+    def held(self, wanted: Arithmetic) -> Iterator[None]:
+        """Context in which these settings are in force."""
+        me = threading.get_ident()
+        with self._changed:
+            if me not in self._contexts:
+                self._changed.wait_for(lambda: not self._contexts or wanted == self._wanted)
+            before = self._wanted, _Snapshot.now()
+            if not self._contexts:
+                self._outside = before[1]
+            before[1].with_settings(wanted).put(before[1])
+            self._wanted = wanted
+            self._contexts[me] = self._contexts.get(me, 0) + 1
+        try:
             yield
         finally:
-            if self.tf32:
-                matmul.allow_tf32 = tf32
-            if self.deterministic:
-                torch.use_deterministic_algorithms(deterministic, warn_only=warns)
+            with self._changed:
+                self._contexts[me] -= 1
+                if not self._contexts[me]:
+                    del self._contexts[me]
+                if not self._contexts:
+                    self._outside.put(_Snapshot.now())
+                elif me in self._contexts:  # within another context of this thread
+                    before[1].put(_Snapshot.now())
+                    self._wanted = before[0]
+                self._changed.notify_all()
+
+
+_IN_FORCE = _SharedSettings()

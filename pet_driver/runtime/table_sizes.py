@@ -40,6 +40,14 @@ class TableSizes(ABC):
         """
 
     @abstractmethod
+    def number(self, name: str, found: int) -> int:
+        """A number that the sizes of tables follow from, such as that of tables.
+
+        :param name: of the number
+        :param found: what it would be without sizes that were fixed before
+        """
+
+    @abstractmethod
     def note(self, wrong: Tensor) -> None:
         """Note that results are of no use if any of ``wrong``, bool on the device, is true."""
 
@@ -71,6 +79,11 @@ class MeasuredSizes(TableSizes):
         indices = mask.nonzero().squeeze(1)
         self.found[name] = max(len(indices), self.found.get(name, 0))
         return indices, None
+
+    def number(self, name: str, found: int) -> int:
+        """The one that was found."""
+        self.found[name] = found
+        return found
 
     def note(self, wrong: Tensor) -> None:
         """Note it at once."""
@@ -104,6 +117,10 @@ class FixedSizes(TableSizes):
         size = self._sizes[name]
         self.note(needed > size)
         return size
+
+    def number(self, name: str, found: int) -> int:  # noqa: ARG002 (it is fixed)
+        """The one that was given."""
+        return self._sizes[name]
 
     def within(self, name: str, ascending: Tensor, end: Tensor | float) -> int:
         """The size that was given; whether the next one would have been needed is noted."""

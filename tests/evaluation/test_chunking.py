@@ -95,3 +95,24 @@ def test_atoms_too_crowded_for_the_memory_are_refused(scope):
         for share in shares
     )
     assert one.energy == pytest.approx(several.energy, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_parts_are_halved_from_what_was_evaluated_at_a_time(water_box, monkeypatch):
+    """Which the memory had limited to fewer samples than there are atoms."""
+    potential = load_model("water")
+    evaluator, parts = potential._evaluator, []
+    monkeypatch.setattr(potential.chunking, "allowed", lambda: 30 * evaluator.memory.per_sample(40))
+    evaluate = evaluator.evaluate
+
+    def short_once(*arguments):
+        found = evaluate(*arguments)
+        parts.append(evaluator.at_once)
+        if len(parts) == 1:
+            raise torch.OutOfMemoryError
+        return found
+
+    monkeypatch.setattr(evaluator, "evaluate", short_once)
+    potential.compute(water_box)
+    assert parts[0] < len(water_box)
+    assert parts[1] == parts[0] // 2

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pet_driver.frames import FrameAverage, FrameSet
-from pet_driver.frames.whole_average import WholeAverage, WidthClasses, _slots_taken, class_ends
+from pet_driver.frames.samples import slots_taken
+from pet_driver.frames.whole_average import WIDTHS, WholeAverage, WidthClasses, class_ends
 from pet_driver.runtime.table_sizes import FixedSizes, MeasuredSizes
 
 N_CENTRES, WIDTH = 2500, 12
@@ -78,7 +79,7 @@ def test_frames(tables, frame_set, valid, divided):
         assert classes.widths[0] < classes.widths[-1] == WIDTH
     inputs = [*tables, frame_set.frames, frame_set.weights]
     found = results(WholeAverage(frame_set, classes), tables, valid, inputs)
-    in_parts = FrameAverage(_slots_taken(valid), frame_set, None)
+    in_parts = FrameAverage(slots_taken(valid), frame_set, None)
     for x, y in zip(found, results(in_parts, tables, valid, inputs), strict=True):
         torch.testing.assert_close(x, y, rtol=1e-12, atol=1e-12)
 
@@ -91,13 +92,13 @@ def test_no_frames(tables, valid, copies):
     classes = WidthClasses.of(valid, None, MeasuredSizes())
     assert len(classes.widths if classes else (WIDTH,)) == {1: 1, 2: 2, 5: 4}[copies]
     found = results(WholeAverage(None, classes), tables, valid, tables)
-    in_parts = FrameAverage(_slots_taken(valid), None, None)
+    in_parts = FrameAverage(slots_taken(valid), None, None)
     for x, y in zip(found, results(in_parts, tables, valid, tables), strict=True):
         torch.testing.assert_close(x, y, rtol=1e-12, atol=1e-12)
 
 
 def test_a_free_slot_between_others(valid):
-    assert int(_slots_taken(valid)[7]) == 5
+    assert int(slots_taken(valid)[7]) == 5
     assert int(valid[7].sum()) == 4
 
 
@@ -108,7 +109,8 @@ def test_fixed_widths_that_do_not_suffice_are_noted(valid, frame_set):
     fitting = FixedSizes(measured.found, CPU)
     WidthClasses.of(valid, frame_set, fitting)
     assert not fitting.wrong
-    less = FixedSizes({name: size - 1 for name, size in measured.found.items()}, CPU)
+    narrower = {name: size - name.startswith(WIDTHS) for name, size in measured.found.items()}
+    less = FixedSizes(narrower, CPU)
     WidthClasses.of(valid, frame_set, less)
     assert less.wrong
 

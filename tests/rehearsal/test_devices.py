@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from cases import CASES, MOLECULES
 from pretended_gpu import PretendedGpu
+from small_structures import shaken
 
+from helpers import CONTRAST
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import random_checkpoint
-from pet_driver.frames.whole_average import WIDTHS
+from pet_driver.frames.whole_average import CLASSES, WIDTHS, class_ends
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -62,6 +64,23 @@ def test_many_samples(case):
         assert gpu.reset().totals()["waits"] == 1
         (kept,) = [x for x in potential.resident._kept.values() if x is not None]
     assert any(name.startswith(WIDTHS) for name in kept[1].sizes)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_samples_that_are_divided_with_slack_only(water_box):
+    """As many as are found make one class; the table of fixed size, with its slack, has more."""
+    checkpoint = random_checkpoint(CONTRAST)
+    options = {"dtype": "float64", "extra_rotations": 12}
+    with PretendedGpu():
+        potential = Potential(checkpoint, device="cuda", **options)
+        for seed in range(4):
+            atoms = shaken(water_box, seed, 1e-4)
+            found = potential.compute(atoms)
+        (kept,) = [x for x in potential.resident._kept.values() if x is not None]
+    n_frames = kept[1].sizes["frames"]
+    assert n_frames * 13 > len(Potential(checkpoint).frames(water_box).centre) * 13
+    assert len(class_ends(n_frames * 13)) + 1 > kept[1].sizes[CLASSES]
+    same([found], [Potential(checkpoint, **options).compute(atoms)])
 
 
 def same(found, expected):

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.build import bulk
 from pretended_gpu import PretendedGpu
 from small_structures import chain, shaken, unrolled
 
@@ -86,3 +88,69 @@ def test_rank_without_atoms(comm, scope, halo):
     assert (found.energy, found.forces.shape) == (0.0, (0, 3))
     assert found.vectors["dipole"].shape == (0, 3)
     assert found.tensors["shift"].shape == (0, 3, 3)
+
+
+@pytest.mark.parametrize("memory_share", [0.4, 1e-7])
+def test_neighbors_at_the_cutoff(comm, memory_share):
+    """By rounding, a length differs at the two ends: a free slot stands between others."""
+    crystal = bulk("C", "sc", a=0.5 * MODERN.cutoff, cubic=True).repeat((3, 3, 3))
+    crystal.positions += [0.318, 0.135, 0.02]
+    crystal.positions[5] += [0.3, 0.2, 0.1]
+    checkpoint = random_checkpoint(MODERN)
+    wanted = Potential(checkpoint, dtype="float64").compute(crystal)
+    options = {"dtype": "float64", "device": "cuda", "memory_share": memory_share}
+    with PretendedGpu():
+        potential = Potential(checkpoint, **options)
+        domain = potential.open_domain(comm)
+        ids, positions = unrolled(crystal, domain.depth * potential.neighbor_cutoff + 0.6)
+        species = np.searchsorted(potential.species, crystal.numbers[ids])
+        domain.follow(ids, species, positions, len(crystal))
+        close(potential.evaluate_share(domain), wanted)
+        domain.close()
+
+
+def test_replicas(comm):
+    """Two domains of the same atoms, and two potentials, evaluated in turn."""
+    checkpoint = random_checkpoint(MODERN)
+    reference = Potential(checkpoint, dtype="float64")
+    with PretendedGpu():
+        potentials = [Potential(checkpoint, dtype="float64", device="cuda") for _ in range(2)]
+        domains = [potentials[0].open_domain(comm) for _ in range(2)]
+        for step in range(4):
+            for k, domain in enumerate(domains):
+                # The second one's atoms move far in the third step, so that it lists them anew.
+                size = 0.4 if k == 1 and step >= 2 else 0.005 * step
+                atoms = shaken(shaken(chain(), 10 + k, 0.1), 1, size)
+                ids, positions = unrolled(atoms, reference.neighbor_cutoff + 0.6)
+                species = np.searchsorted(reference.species, atoms.numbers[ids])
+                domain.follow(ids, species, positions, len(atoms))
+                for potential in potentials:
+                    close(potential.evaluate_share(domain), reference.compute(atoms))
+        assert [domain.rebuilds for domain in domains] == [1, 2]
+        for domain in domains:
+            domain.close()
+
+
+def test_atoms_that_arrive(comm):
+    """Sizes of before are a guess for others: more samples, in more classes, are still right."""
+    checkpoint = random_checkpoint(MODERN)
+    options = {"dtype": "float64", "scope": "none"}
+    with PretendedGpu():
+        potential = Potential(checkpoint, device="cuda", **options)
+        domain = potential.open_domain(comm)
+        for count in (3400, 3400, 3420, 3420, 60):
+            atoms = _pairs(count)
+            species = np.searchsorted(potential.species, atoms.numbers)
+            domain.follow(np.arange(count), species, atoms.positions, count)
+            found = potential.evaluate_share(domain)
+        close(found, Potential(checkpoint, **options).compute(atoms))
+        domain.close()
+
+
+def _pairs(count):
+    """O-H pairs far apart."""
+    side = int(np.ceil((count / 2) ** (1 / 3)))
+    places = np.array(list(np.ndindex(side, side, side)))[: count // 2] * 4.5
+    positions = np.repeat(places, 2, axis=0)
+    positions[1::2, 0] += 1.0
+    return Atoms("OH" * (count // 2), positions)

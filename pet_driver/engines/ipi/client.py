@@ -147,12 +147,11 @@ class Client:
         try:
             if session.answer():
                 return status
-        except (ServerGoneError, ConnectionError) as error:
+        except ServerGoneError as error:
             # ASE closes without a message when it is done; from i-PI it means a crash.
             if session.outstanding or not session.answered:
                 status = EXIT_NO_SERVER
-            gone = isinstance(error, ServerGoneError)
-            _print(error if gone else f"the connection to i-PI broke ({error})")
+            _print(error)
         session.close()
         if self.reconnect > 0:
             self.reconnect -= 1

@@ -11,6 +11,8 @@ import select
 import socket
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 
@@ -26,7 +28,16 @@ _MOST_ATOMS = 10_000_000  # a larger count is a sign that client and server disa
 
 
 class ServerGoneError(PetDriverError):
-    """The server closed the connection without EXIT."""
+    """The server closed the connection without EXIT, or the connection broke."""
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Context in which whatever ends a connection, a lost machine too, is a `ServerGoneError`."""
+    try:
+        yield
+    except OSError as error:
+        raise ServerGoneError(f"the connection to i-PI broke ({error})") from error
 
 
 class Connection:
@@ -59,7 +70,8 @@ class Connection:
         if len(self._buffer) >= _HEADER:
             seconds = 0.0
         while select.select([self._socket], [], [], seconds)[0]:
-            data = self._socket.recv(65536)
+            with _in_words():
+                data = self._socket.recv(65536)
             if not data:
                 return
             self._buffer += data
@@ -67,7 +79,7 @@ class Connection:
 
     def send_status(self, status: str) -> None:
         """Answer STATUS."""
-        self._socket.sendall(status.ljust(_HEADER).encode("ascii"))
+        self._send(status.ljust(_HEADER).encode("ascii"))
 
     def initialization(self) -> int:
         """Read INIT; return the number of structures per request that the server announces."""
@@ -104,7 +116,7 @@ class Connection:
             forces.tobytes(),
             virials.tobytes(),
         ]
-        self._socket.sendall(b"".join(parts + _extras(replies)))
+        self._send(b"".join(parts + _extras(replies)))
 
     @property
     def buffered(self) -> bool:
@@ -119,7 +131,7 @@ class Connection:
         """Read what is left, then close."""
         try:
             self.read_ahead(0.0)
-        except OSError:
+        except ServerGoneError:
             return
         finally:
             self._socket.close()
@@ -141,12 +153,14 @@ class Connection:
     def _numbers(self, count: int) -> Floats:
         return np.frombuffer(self._take(8 * count), dtype=np.float64)
 
+    def _send(self, data: bytes) -> None:
+        with _in_words():
+            self._socket.sendall(data)
+
     def _take(self, count: int) -> bytes:
         while len(self._buffer) < count:
-            try:
+            with _in_words():
                 data = self._socket.recv(max(65536, count - len(self._buffer)))
-            except ConnectionError as error:
-                raise ServerGoneError(f"the connection to i-PI broke ({error})") from error
             if not data:
                 raise ServerGoneError("i-PI closed the connection without EXIT; look at its log")
             self._buffer += data
@@ -184,7 +198,7 @@ class SharedConnection(Connection):
         self._view("force", *self._shape, 3)[:] = forces
         self._view("vir", count, 3, 3)[:] = virials
         # The results must be in memory before i-PI is notified.
-        self._socket.sendall(b"".join([b"FORCEREADY".ljust(_HEADER), *_extras(replies)]))
+        self._send(b"".join([b"FORCEREADY".ljust(_HEADER), *_extras(replies)]))
 
     def close(self) -> None:
         """Close the socket and detach from the shared memory."""

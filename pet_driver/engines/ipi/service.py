@@ -48,7 +48,7 @@ class Service:
             if name not in EXTRAS:
                 raise PetDriverError(f"--extras names {name!r}; choose among {', '.join(EXTRAS)}")
         for potential in self.committee.potentials:
-            names = [name for name, _ in potential.hyper.properties]
+            names = list(potential.outputs)
             if "dipole" in self.extras and "dipole" not in names:
                 raise PetDriverError(
                     f"the model {potential.name} has no dipole; leave it out of --extras"
