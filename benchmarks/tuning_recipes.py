@@ -122,7 +122,7 @@ def tuned(
     """Tune; how far the last weights are from the teacher on the validation structures."""
     with tempfile.TemporaryDirectory() as folder:
         tuning = Tuning(student, training, validation, (), options, Path(folder))
-        tuning.run(Scores(np.inf, np.inf, np.inf))
+        tuning.run(Scores(np.inf, np.inf, np.inf, np.inf))
         last = read_log(Path(folder) / "log.csv")[-1]
     return {
         "steps": last["step"],

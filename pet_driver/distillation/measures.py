@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 ByElement = dict[str, float]
 
 ALL = "all"  # key beside the symbols of elements
+MAY_GROW = 1.1  # factor of the distances of virials and covariant outputs, as forces approach
 _REPEATS = 3
 _MOST_SECONDS = 60.0  # of one evaluation in scope atom that is timed
 

@@ -65,7 +65,8 @@ def divided(given: int, runs: Sequence[int], seed: int) -> Parts:
         test.extend(positions[end - held :])
 
     # A few given structures beside those of runs are starting points: they stay in training.
-    enough = given >= (2 * FEWEST if sum(runs) >= FEWEST else FEWEST)
+    of_runs = max(runs, default=0) >= FEWEST
+    enough = given >= (2 * FEWEST if of_runs else FEWEST)
     held = min(_held(given), _MOST_HELD_OUT) if enough else 0
     add([int(i) for i in rng.permutation(given)], held)
     first = given

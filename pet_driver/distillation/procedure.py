@@ -256,8 +256,12 @@ class Procedure:
         after = before
         if tuned is not None:
             after = self._stage(tuned, systems, parts)
-            if after.worse_than(before, noise):
-                self.say("tuning has not helped on the held-out structures: the weights stay")
+            worse = after.harm(before, noise)
+            if worse:
+                self.say(
+                    "tuning has not helped on the held-out structures, it made worse: "
+                    f"{', '.join(worse)}; the weights stay"
+                )
                 tuned, after = None, before
         best = model if tuned is None else tuned
         exact = Potential(best, device=self.options.device)

@@ -11,11 +11,10 @@ from rich.table import Table
 
 from ..errors import PetDriverError
 from ..training.log import read_log
-from .measures import ALL, ByElement, Cost, Deviation, LabelError, Noise, in_milli
+from .measures import ALL, MAY_GROW, ByElement, Cost, Deviation, LabelError, Noise, in_milli
 
 _GOOD = 5e-3  # eV/angstrom from the teacher, which is good enough for any model
 _GOOD_SHARE = 1.0 / 3.0  # of the noise of orientation, likewise
-_MAY_GROW = 1.1  # factor of the distances of virials and covariant outputs, as forces approach
 
 
 def target(noise: Noise) -> float:
@@ -40,23 +39,28 @@ class Stage:
     symmetrization: ByElement
     error: LabelError
 
-    def worse_than(self, before: Stage, noise: Noise) -> bool:
-        """Whether tuning has done harm.
+    def harm(self, before: Stage, noise: Noise) -> list[str]:
+        """What tuning has made worse, in words; nothing: it has done no harm.
 
         It has where forces are farther from the teacher, or energies, or the symmetrization force,
         are above the noise of orientation and larger than before, or virials or covariant outputs
         are clearly farther; and where anything is not finite.
         """
-        return not self._is_finite() or (
-            self.distance.forces[ALL] > before.distance.forces[ALL]
-            or self.distance.virial > _MAY_GROW * before.distance.virial
-            or any(
-                value > _MAY_GROW * before.distance.properties[name]
-                for name, value in self.distance.properties.items()
-            )
-            or self.distance.energy > max(before.distance.energy, noise.energy)
-            or self.symmetrization[ALL] > max(before.symmetrization[ALL], noise.forces[ALL])
-        )
+        if not self._is_finite():
+            return ["numbers that are not finite"]
+        here, there = self.distance, before.distance
+        grown = {
+            "forces": here.forces[ALL] > there.forces[ALL],
+            "energies": here.energy > max(there.energy, noise.energy),
+            "virials": here.virial > MAY_GROW * there.virial,
+            "the symmetrization force": self.symmetrization[ALL]
+            > max(before.symmetrization[ALL], noise.forces[ALL]),
+            **{
+                name: value > MAY_GROW * there.properties[name]
+                for name, value in here.properties.items()
+            },
+        }
+        return [name for name, is_worse in grown.items() if is_worse]
 
     def _is_finite(self) -> bool:
         found = self.distance

@@ -24,6 +24,7 @@ from ..training.loop import Loop
 from ..training.monitor import Monitor
 from ..training.options import DataOptions, FitOptions
 from ..training.order import grouped
+from .measures import MAY_GROW
 from .teacher import TeacherLabel
 
 LEARNING_RATE = 4e-4
@@ -44,17 +45,24 @@ _SCORES = "validation"  # key of the card of the best weights
 class Scores:
     """Root-mean-square distances of validation structures from the teacher.
 
-    forces: eV/angstrom; energy: eV/atom; symmetrization: of the symmetrization force, eV/angstrom.
+    forces: eV/angstrom; energy: eV/atom; symmetrization: of the symmetrization force, eV/angstrom;
+    virial: eV/atom, 0 without.
     """
 
     forces: float
     energy: float
     symmetrization: float
+    virial: float = 0.0
 
     @classmethod
     def of(cls, row: dict[str, float]) -> Scores:
         """Scores of a row of the training's log, whose numbers are in meV."""
-        names = ("force_rmse_meV_per_angstrom", "energy_rmse_meV_per_atom", SYMMETRIZATION)
+        names = (
+            "force_rmse_meV_per_angstrom",
+            "energy_rmse_meV_per_atom",
+            SYMMETRIZATION,
+            "virial_rmse_meV_per_atom",
+        )
         return cls(*(1e-3 * row.get(name, 0.0) for name in names))
 
     def better_than(self, best: Scores, limits: Scores) -> bool:
@@ -63,6 +71,7 @@ class Scores:
             self.forces < best.forces
             and self.energy <= limits.energy
             and self.symmetrization <= limits.symmetrization
+            and self.virial <= limits.virial
         )
 
     def at_least(self, other: Scores) -> Scores:
@@ -241,7 +250,8 @@ class _Best:
         limits: Scores,
     ) -> None:
         self.training, self.student, self.path = training, student, path
-        self._limits = limits.at_least(untouched)
+        virial = MAY_GROW * untouched.virial
+        self._limits = limits.at_least(dataclasses.replace(untouched, virial=virial))
         self.scores = untouched
         if path.exists():
             self.scores = Scores(*load_checkpoint(path).card[_SCORES])

@@ -93,10 +93,14 @@ class WorkFolder:
         partial.replace(self.path / _PLAN)
 
     def _remove(self) -> None:
-        """Remove the files of an earlier run, and nothing else."""
-        (self.path / _PLAN).unlink(missing_ok=True)
-        for folder in (self.tuning, self.label(0).parent, *self.path.glob("sampled_*")):
+        """Remove the files of an earlier run, if there was one, and nothing else."""
+        plan = self.path / _PLAN
+        if not plan.exists():
+            return
+        runs = [x for x in self.path.glob("sampled_*") if x.name.removeprefix("sampled_").isdigit()]
+        for folder in (self.tuning, self.label(0).parent, *runs):
             shutil.rmtree(folder, ignore_errors=True)
+        plan.unlink()
 
 
 def digest(systems: Sequence[System]) -> str:

@@ -22,6 +22,7 @@ from .neighbor_list import (
     check_extent,
     check_structure,
     find_edges,
+    periodic_cell,
 )
 from .neighbor_table import ListedEdges, NeighborTable
 from .padded import PaddedNeighbors, inverse_index
@@ -67,6 +68,7 @@ __all__ = [
     "forces_and_virials",
     "graph_of_edges",
     "inverse_index",
+    "periodic_cell",
     "species_indices",
     "symmetrized",
     "truncate",

@@ -8,6 +8,8 @@ from ase.data import chemical_symbols
 from ..errors import PetDriverError
 from .data import Frame
 
+_NO_SPREAD = 1e-6  # eV; energies are rounded, and those of large structures more
+
 
 def fit_baseline(
     frames: list[Frame], species: tuple[int, ...], predicted: np.ndarray | None = None
@@ -56,7 +58,8 @@ def force_scale(frames: list[Frame], baseline: list[float], species: tuple[int, 
         for f in frames
         if f.labels.energy is not None
     ]
-    return float(np.std(residuals)) or 1.0 if residuals else 1.0
+    spread = float(np.std(residuals)) if residuals else 0.0
+    return spread if spread > _NO_SPREAD else 1.0  # rounding is no scale
 
 
 def property_scales(frames: list[Frame], names: list[str]) -> dict[str, float]:

@@ -52,15 +52,26 @@ class Split:
         return [*self.training, *self.validation, *self.test]
 
     def digest(self) -> str:
-        """SHA-256 of the structures and their energies and forces, part by part."""
+        """SHA-256 of the structures and their labels, part by part."""
         found = hashlib.sha256()
         for part in (self.training, self.validation, self.test):
             found.update(len(part).to_bytes(8, "little"))
             for frame in part:
                 system, labels = frame.system, frame.labels
-                for values in (system.numbers, system.positions, system.cell, labels.forces):
-                    found.update(b"" if values is None else values.tobytes())
-                found.update(repr(labels.energy).encode())
+                named = {
+                    "numbers": system.numbers,
+                    "positions": system.positions,
+                    "cell": system.cell,
+                    "pbc": system.pbc,
+                    "forces": labels.forces,
+                    "stress": labels.stress,
+                    "energies of atoms": labels.atom_energies,
+                    **labels.properties,
+                }
+                for name, values in named.items():
+                    content = b"" if values is None else np.ascontiguousarray(values).tobytes()
+                    found.update(f"{name} {len(content)} ".encode() + content)
+                found.update(repr((labels.energy, system.charge, system.spin)).encode())
         return found.hexdigest()
 
     def indices(self) -> dict[str, list[int]] | dict[str, dict[str, list[int]]]:

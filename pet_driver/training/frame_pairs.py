@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from ..graph import periodic_cell
 from .data import Frame
 
 Pair = tuple[Frame, Frame]
@@ -63,12 +64,17 @@ def displacements(a: Frame, b: Frame) -> tuple[npt.NDArray[np.float64], npt.NDAr
         left, _, right = np.linalg.svd(y.T @ x)
         turn = right.T @ np.diag([1.0, 1.0, np.linalg.det(right.T @ left.T)]) @ left.T
         return y @ turn.T - x, turn
-    if not (a.system.pbc & b.system.pbc).all():
+    if not np.array_equal(a.system.pbc, b.system.pbc):
         return b.system.positions - a.system.positions, np.eye(3)
-    fractional = [np.linalg.solve(f.system.cell.T, f.system.positions.T).T for f in (a, b)]
+    # Directions without periodicity get vectors of their own, along which no atom is moved back.
+    cells = [periodic_cell(f.system) for f in (a, b)]
+    fractional = [
+        np.linalg.solve(cell.T, f.system.positions.T).T
+        for cell, f in zip(cells, (a, b), strict=True)
+    ]
     moved = fractional[1] - fractional[0]
-    moved -= np.rint(moved)
-    return moved @ (0.5 * (a.system.cell + b.system.cell)), np.eye(3)
+    moved -= np.where(a.system.pbc, np.rint(moved), 0.0)
+    return moved @ (0.5 * (cells[0] + cells[1])), np.eye(3)
 
 
 def _distance(a: Frame, b: Frame) -> float:

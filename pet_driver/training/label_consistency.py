@@ -35,15 +35,17 @@ class _Mismatch:
     slope: float
 
 
-def inconsistencies(frames: list[Frame]) -> list[str]:
+def inconsistencies(frames: list[Frame], stress_sign: int = 1) -> list[str]:
     """Warnings about forces or stresses inconsistent with the energies (wrong sign or unit).
 
+    :param stress_sign: with which the stresses were read, see `DataOptions`
     :return: one sentence for each; none where labels are consistent or too few for a test
     """
     known = [frame for frame in frames if frame.labels.energy is not None]
-    stress = _stress_against_energy(known)
+    advice = f"set data.stress_sign: {-stress_sign}"
+    stress = _stress_against_energy(known, advice)
     # The test against the volume needs fewer labels than that against the energy, but shows less.
-    found = [_forces_against_energy(known), stress or _stress_against_volume(known)]
+    found = [_forces_against_energy(known), stress or _stress_against_volume(known, advice)]
     return [sentence for sentence in found if sentence]
 
 
@@ -79,8 +81,11 @@ def _unit_hint(slope: float) -> str:
     return ""
 
 
-def _stress_against_energy(frames: list[Frame]) -> str | None:
-    """Test the stress with pairs of frames whose cells differ."""
+def _stress_against_energy(frames: list[Frame], advice: str) -> str | None:
+    """Test the stress with pairs of frames whose cells differ.
+
+    :param advice: where the sign is wrong
+    """
     labelled = [f for f in frames if f.labels.stress is not None and f.labels.forces is not None]
     pairs = nearest_pairs(labelled, lambda a, b: 1e-3 < largest_strain(a, b) < 0.1)
     found = _mismatch(
@@ -93,7 +98,7 @@ def _stress_against_energy(frames: list[Frame]) -> str | None:
     if found.correlation < 0.0:
         return (
             "the stress is inconsistent with the energies: its work has the opposite sign of the "
-            f"energy change (correlation {found.correlation:.2f}); set data.stress_sign: -1"
+            f"energy change (correlation {found.correlation:.2f}); {advice}"
         )
     return (
         f"the stress is inconsistent with the energies: energies change by {found.slope:.3g} times "
@@ -101,8 +106,11 @@ def _stress_against_energy(frames: list[Frame]) -> str | None:
     )
 
 
-def _stress_against_volume(frames: list[Frame]) -> str | None:
-    """Test whether pressure falls as the volume grows, with a possible bulk modulus."""
+def _stress_against_volume(frames: list[Frame], advice: str) -> str | None:
+    """Test whether pressure falls as the volume grows, with a possible bulk modulus.
+
+    :param advice: where the sign is wrong
+    """
     volume, tension = _volumes_and_tensions([f for f in frames if f.labels.stress is not None])
     if not volume.size or volume.std() < 5e-3 or not tension.std():
         return None
@@ -111,7 +119,7 @@ def _stress_against_volume(frames: list[Frame]) -> str | None:
     if correlation < -_CLEAR:
         return (
             "the stress has the sign of a pressure: it falls as the volume grows (correlation "
-            f"{correlation:.2f}); set data.stress_sign: -1"
+            f"{correlation:.2f}); {advice}"
         )
     if correlation > _CLEAR and not _SOFTEST < modulus < _STIFFEST:
         return (

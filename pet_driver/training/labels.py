@@ -79,14 +79,11 @@ def _stress(atoms: Atoms, options: DataOptions, index: int | str) -> npt.NDArray
     tensor = value[_VOIGT] if value.shape == (6,) else value.reshape(3, 3)
     tensor = 0.5 * options.stress_sign * (tensor + tensor.T)
     unit = units.energy_unit(options.energy_unit)
-    if options.stress_kind == "virial":
-        if options.stress_unit is not None:
-            unit = units.energy_unit(options.stress_unit)
-        return -tensor * unit / float(atoms.cell.volume)
-    unit /= units.length_unit(options.length_unit) ** 3
+    if options.stress_kind == "stress":
+        unit /= units.length_unit(options.length_unit) ** 3
     if options.stress_unit is not None:
-        unit = units.stress_unit(options.stress_unit)
-    return tensor * unit
+        unit = units.stress_unit(options.stress_unit, options.stress_kind)
+    return tensor * unit if options.stress_kind == "stress" else -tensor * unit / atoms.cell.volume
 
 
 def _numbers(

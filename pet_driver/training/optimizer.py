@@ -10,6 +10,7 @@ from .muon import Muon
 from .options import FitOptions
 
 _BETA1 = 0.9  # decay of AdamW's mean gradient, torch's default
+_OPTIONS = ("weight_decay", "betas")  # of the options file, not of the state
 _NOT_HIDDEN = ("embedder",)  # embeddings of elements and coordinates
 
 
@@ -61,7 +62,12 @@ class Optimizer:
         :raises ValueError: if the state is that of other weights or of another kind of optimizer
         """
         for part, found in zip(self.parts, state["parts"], strict=True):
+            options = [
+                {key: group[key] for key in _OPTIONS if key in group} for group in part.param_groups
+            ]
             part.load_state_dict(found)
+            for group, given in zip(part.param_groups, options, strict=True):
+                group.update(given)  # torch takes those of the state
 
 
 def _is_hidden(name: str, parameter: torch.nn.Parameter) -> bool:

@@ -258,7 +258,7 @@ def _check_together(options: TrainingOptions) -> None:
     if data.forces_unit is not None:
         units.forces_unit(data.forces_unit)
     if data.stress_unit is not None:
-        units.stress_unit(data.stress_unit)
+        units.stress_unit(data.stress_unit, data.stress_kind)
     labels = {"energy", "forces", "stress", *data.property_keys}
     for name in data.may_lack:
         if name not in labels:

@@ -43,7 +43,8 @@ def trained_model(
         "baseline_eV": describe_baseline(scales.baseline, hyper.species),
     }
     weights = state.averaged_network.state_dict()
-    given = options.data.property_units
+    given = {**scales.units, **options.data.property_units}
+    named = {*scales.ranks, *scales.unlabelled}
     return Checkpoint(
         hyper,
         {key: value.detach() for key, value in weights.items()},
@@ -52,7 +53,7 @@ def trained_model(
         card,
         options.name,
         property_scales={**scales.properties, **scales.unlabelled},
-        property_units={name: given[name] for name in scales.ranks if name in given},
+        property_units={name: unit for name, unit in given.items() if name in named},
     )
 
 

@@ -15,7 +15,7 @@ from ..errors import PetDriverError
 from ..evaluation.repulsion import Repulsion
 from ..files.checkpoint import Checkpoint, load_checkpoint
 from ..frames import NAMED_CONSTANTS
-from ..graph import find_edges, graph_of_edges, species_indices
+from ..graph import TOO_CLOSE, ChargeAndSpin, find_edges, graph_of_edges, species_indices
 from ..model import PET, Hyperparameters
 from .baseline import fit_baseline, force_scale, property_scales
 from .data import Frame, Split, species_of, thinned
@@ -74,6 +74,21 @@ def check_species(split: Split, origin: Checkpoint | None) -> None:
             f"{', '.join(missing)} occurs in validation or test structures only, so no model can "
             "learn it; keep a structure with it in training (data.never_held_out), or leave it out"
         )
+
+
+def check_frames(split: Split, hyper: Hyperparameters) -> None:
+    """Check what a batch would stop at, before the first step.
+
+    :raises PetDriverError: if two atoms coincide, or the model does not know a charge or spin
+    """
+    known = ChargeAndSpin(hyper.foreign.largest_charge, hyper.foreign.largest_spin)
+    for frame in split.frames:
+        try:
+            find_edges(frame.system, TOO_CLOSE)
+            if hyper.foreign.largest_spin:
+                known.of(frame.system)
+        except PetDriverError as error:
+            raise PetDriverError(f"frame {frame.index} of {frame.source}: {error}") from error
 
 
 def hyperparameters(
@@ -166,7 +181,8 @@ def initial_scales(
             )
         else:
             outputs[name] = scale
-    return Scales(list(origin.baseline), origin.energy_scale, outputs, ranks, unlabelled)
+    units = dict(origin.property_units)
+    return Scales(list(origin.baseline), origin.energy_scale, outputs, ranks, unlabelled, units)
 
 
 def repulsion_energies(frames: list[Frame], hyper: Hyperparameters) -> NDArray[np.float64] | None:

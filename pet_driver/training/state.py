@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -69,7 +69,10 @@ class TrainingState:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             **self.order.state(),
+            "hyperparameters": self.network.hyper.to_dict(),
             "baseline": list(self.scales.baseline),
+            "energy": self.scales.energy,
+            "properties": dict(self.scales.properties),
             **dataclasses.asdict(self.counters),
         }
         partial = path.with_name(path.name + ".part")
@@ -86,7 +89,8 @@ class TrainingState:
 
         :param device: where the tensors go
         :param data: as of `save`
-        :raises PetDriverError: if the file is damaged or belongs to another network or other data
+        :raises PetDriverError: if the file is damaged or belongs to another network or other data,
+            or some of the hyperparameters are others
         """
         try:
             content = torch.load(path, map_location=device, weights_only=True)
@@ -94,7 +98,10 @@ class TrainingState:
             self.average.load_state_dict(content["average"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.order.restore({"shuffle": content["shuffle"], "queue": content["queue"]})
+            # A model to start from may have been named then, or may not be named any more.
             self.scales.baseline = content["baseline"]
+            self.scales.energy = content.get("energy", self.scales.energy)
+            self.scales.properties = content.get("properties", self.scales.properties)
             for field in dataclasses.fields(Counters):
                 setattr(self.counters, field.name, content[field.name])
         except torch.OutOfMemoryError:
@@ -104,11 +111,21 @@ class TrainingState:
                 f"{path} is damaged or belongs to another model; add --restart to begin anew, or "
                 "give another output"
             ) from error
+        self._check_hyperparameters(path, content.get("hyperparameters", {}))
         if content.get("data", data) != data:
             raise PetDriverError(
                 f"{path} is of a training with other data, or another split of them; add --restart "
                 "to begin anew, or give another output"
             )
+
+    def _check_hyperparameters(self, path: Path, before: Mapping[str, Any]) -> None:
+        now = self.network.hyper.to_dict()
+        for name, value in before.items():
+            if name in now and now[name] != value:
+                raise PetDriverError(
+                    f"{path} is of a training with model.{name} {value!r} instead of "
+                    f"{now[name]!r}; change it back, or add --restart to begin anew"
+                )
 
 
 def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:

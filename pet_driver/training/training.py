@@ -27,6 +27,7 @@ from .order import Order
 from .results import trained_model, write_results
 from .schedule import Schedule
 from .start import (
+    check_frames,
     check_species,
     frames_with_all_species,
     hyperparameters,
@@ -72,6 +73,7 @@ class Training:
         self.split: Split = split or read_split(data_folder, options.data, ranks)
         check_species(self.split, origin)
         self.hyper = hyperparameters(options, origin, species_of(self.split.frames))
+        check_frames(self.split, self.hyper)
         network = initial_network(self.hyper, origin, fit.seed, self.device)
         self.scales = initial_scales(options, self.hyper, origin, self.split.training)
         sizes = [len(frame.system) for frame in self.split.training]
@@ -84,7 +86,7 @@ class Training:
         if origin is not None and fit.baseline == "new":
             self._shift_baseline()
         if self.workers.first:
-            for sentence in inconsistencies(self.split.training):
+            for sentence in inconsistencies(self.split.training, options.data.stress_sign):
                 warnings.warn(sentence, stacklevel=2)
 
     def run(self) -> Path:

@@ -48,13 +48,16 @@ def forces_unit(name: str) -> float:
     return _find(name, known, "data.forces_unit")
 
 
-def stress_unit(name: str) -> float:
-    """Value of a unit of stress.
+def stress_unit(name: str, kind: str = "stress") -> float:
+    """Value of a unit of stress, or of the virial, which is an energy.
 
-    :param name: such as ``GPa`` or ``eV/angstrom^3``
-    :return: eV/angstrom^3
+    :param name: such as ``GPa`` or ``eV/angstrom^3``; of virials such as ``eV``
+    :param kind: "stress" or "virial"
+    :return: eV/angstrom^3 or eV
     :raises PetDriverError: if there is no such unit
     """
+    if kind == "virial":
+        return _find(name, ENERGIES, "data.stress_unit")
     known = {f"{e}/{x}^3": a / b**3 for e, a in ENERGIES.items() for x, b in LENGTHS.items()}
     return _find(name, {**known, **PRESSURES}, "data.stress_unit")
 

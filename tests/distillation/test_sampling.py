@@ -9,6 +9,7 @@ from ase.build import bulk
 
 from pet_driver.distillation.parts import divided
 from pet_driver.distillation.sampling import SampleRun, sampled
+from pet_driver.distillation.work_folder import WorkFolder
 from pet_driver.errors import PetDriverError
 from pet_driver.evaluation.potential import Potential
 from pet_driver.graph import System
@@ -89,7 +90,23 @@ def test_parts():
     assert [len(x) for x in (divided(3, [], 0).test, divided(3, [], 0).training)] == [1, 1]
 
 
+def test_short_runs_beside_given_structures():
+    """They are tuned on, and given structures are held out as without them."""
+    assert len(divided(3, [1, 1, 1], seed=0).test) == 1
+    assert len(divided(5, [2, 1], seed=0).training) == 6
+
+
 @pytest.mark.parametrize(("given", "runs"), [(1, []), (2, []), (1, [1]), (1, [2])])
 def test_too_few_structures(given, runs):
     with pytest.raises(PetDriverError, match="too few to hold some out"):
         divided(given, runs, 0)
+
+
+def test_restart_removes_what_it_has_made(tmp_path):
+    foreign = [tmp_path / name for name in ("labels", "tuning", "sampled_data", "sampled_0")]
+    for folder in foreign:
+        folder.mkdir()
+    WorkFolder(tmp_path, {"seed": 0}, restart=True)
+    assert all(folder.exists() for folder in foreign)
+    WorkFolder(tmp_path, {"seed": 1}, restart=True)
+    assert [folder.exists() for folder in foreign] == [False, False, True, False]

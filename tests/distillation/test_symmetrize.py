@@ -156,6 +156,7 @@ def test_outputs_that_are_kept_and_left_behind():
 
 def test_better_scores():
     limits = Scores(1.0, 0.1, 0.1)
+    assert not Scores(0.5, 0.1, 0.1, virial=0.2).better_than(Scores(0.6, 0.0, 0.0), limits)
     assert Scores(0.5, 0.1, 0.1).better_than(Scores(0.6, 0.0, 0.0), limits)
     assert not Scores(0.7, 0.0, 0.0).better_than(Scores(0.6, 0.1, 0.1), limits)
     assert not Scores(0.5, 0.2, 0.1).better_than(Scores(0.6, 0.1, 0.1), limits)

@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 import torch
 from ase import units
+from ase.build import fcc111, molecule
 
 from labelled import crystals, molecules
 from pet_driver import PetDriverError
+from pet_driver.graph import System
 from pet_driver.model import Hyperparameters
-from pet_driver.training.baseline import fit_baseline
+from pet_driver.training.baseline import fit_baseline, force_scale
 from pet_driver.training.batches import Batches
-from pet_driver.training.data import read_frames, read_split
+from pet_driver.training.data import Frame, read_frames, read_split
+from pet_driver.training.frame_pairs import displacements
 from pet_driver.training.label_consistency import inconsistencies
+from pet_driver.training.labels import Labels
 from pet_driver.training.options import DataOptions
 from pet_driver.training.scales import Scales
 
@@ -45,10 +49,16 @@ def read(tmp_path, frames, **options):
         ({"stress_unit": "GPa"}, 1.0, 1.0, lambda s, _: s / units.GPa),
         ({"stress_unit": "kbar", "stress_sign": -1}, 1.0, 1.0, lambda s, _: -s * 10 / units.GPa),
         ({"stress_kind": "virial"}, 1.0, 1.0, lambda s, v: -s * v),
+        (
+            {"stress_kind": "virial", "stress_unit": "kJ/mol"},
+            1.0,
+            1.0,
+            lambda s, v: -s * v / (units.kJ / units.mol),
+        ),
         ({}, 1.0, 1.0, lambda s, _: s.ravel()),
         ({}, 1.0, 1.0, lambda s, _: s[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]),
     ],
-    ids=["plain", "atomic", "kcal", "GPa", "kbar", "virial", "nine", "Voigt"],
+    ids=["plain", "atomic", "kcal", "GPa", "kbar", "virial", "virial in kJ/mol", "nine", "Voigt"],
 )
 def test_labels_in_other_units_are_the_same(tmp_path, solids, options, energy, length, stress):
     other = []
@@ -191,3 +201,38 @@ def test_stress_without_forces_is_compared_with_the_volume(tmp_path, factor, sen
     found = inconsistencies(read(tmp_path, frames, may_lack=("forces",)))
     assert len(found) == (sentence is not None)
     assert sentence is None or sentence in found[0]
+
+
+def test_advice_on_the_sign_of_stresses_is_another_sign(tmp_path):
+    frames = crystals(40)
+    for sign in (1, -1):
+        for atoms in frames:
+            atoms.info["S"] *= -1.0
+        found = inconsistencies(read(tmp_path, frames, stress_sign=sign), sign)
+        assert [x for x in found if x.endswith(f"set data.stress_sign: {-sign}")]
+
+
+def test_wrapped_positions_of_a_slab():
+    """Along periodic directions an atom moves to its nearest image, along others it does not."""
+    slab = fcc111("Cu", (2, 2, 2), vacuum=6.0)
+    slab.pbc = (True, True, False)
+    moved = slab.copy()
+    moved.positions += [-0.3, -0.2, 0.4]
+    moved.positions[0, 2] += 30.0
+    wanted = moved.positions - slab.positions
+    moved.wrap()
+    frames = [
+        Frame(System.from_atoms(x), Labels(0.0, None, None), k) for k, x in enumerate((slab, moved))
+    ]
+    found, _ = displacements(*frames)
+    np.testing.assert_allclose(found, wanted, atol=1e-10)
+
+
+def test_rounding_of_energies_is_no_scale():
+    """Energies that the baseline explains, without forces."""
+    frames = [
+        Frame(System.from_atoms(molecule(name)), Labels(energy, None, None), k)
+        for k, (name, energy) in enumerate(2 * [("H2O", -1.0), ("CH4", -2.0), ("NH3", -3.0)])
+    ]
+    species = (1, 6, 7, 8)
+    assert force_scale(frames, fit_baseline(frames, species), species) == 1.0

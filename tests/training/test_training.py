@@ -10,13 +10,13 @@ import pytest
 import torch
 import yaml
 
-from labelled import OPTIONS, molecules
+from labelled import OPTIONS, crystals, molecules
 from pet_driver import PetDriverError, load_model
 from pet_driver.cli.main import main
 from pet_driver.engines.ase import attach_results
 from pet_driver.files.checkpoint import load_checkpoint
 from pet_driver.training import Training, read_options
-from pet_driver.training.data import read_frames
+from pet_driver.training.data import read_frames, read_split
 from pet_driver.training.options import DataOptions
 from pet_driver.training.results import write_results
 
@@ -109,8 +109,10 @@ def test_states_of_earlier_versions_can_be_resumed(folder, tmp_path):
     state = torch.load(path, weights_only=True)
     networks = {"network", "average", "optimizer"}
     counters = {"step", "seen", "elapsed", "best", "worse"}
-    assert set(state) == {*networks, *counters, "shuffle", "queue", "baseline", "data"}
-    del state["data"]  # which the first versions did not write
+    later = {"data", "hyperparameters", "energy", "properties"}
+    assert set(state) == {*networks, *counters, *later, "shuffle", "queue", "baseline"}
+    for key in later:  # which the first versions did not write
+        del state[key]
     assert set(state["optimizer"]) == {"parts"}
     assert {key for key in state["average"] if not key.startswith("module.")} == {"n_averaged"}
     assert all(type(state[key]) in (int, float) for key in counters)
@@ -262,6 +264,65 @@ def test_dates_on_a_card_are_texts(folder, tmp_path):
     assert read_options(path).card == {"made": "2026-11-30", "numbers": [1, 2]}
     model = Training(read_options(path), folder, tmp_path / "run").run()
     assert main(["info", str(model)]) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame.system.pbc.__setitem__(0, False),
+        lambda frame: setattr(frame.system, "charge", 1),
+        lambda frame: frame.labels.forces.__imul__(2.0),
+        lambda frame: frame.labels.stress.__imul__(-1.0),
+        lambda frame: frame.labels.properties.update(dipole=np.ones(3)),
+    ],
+    ids=["periodicity", "charge", "forces", "stress", "dipole"],
+)
+def test_data_are_told_apart_by_all_that_is_learned(tmp_path, change):
+    ase.io.write(tmp_path / "data.xyz", crystals(4), format="extxyz")
+    keys = {"energy_key": "E", "forces_key": "F", "stress_key": "S"}
+    options = DataOptions("data.xyz", validation=1, test=1, **keys)
+    split, same = read_split(tmp_path, options), read_split(tmp_path, options)
+    assert split.digest() == same.digest()
+    change(split.test[0])
+    assert split.digest() != same.digest()
+
+
+def test_hyperparameters_do_not_change_on_the_way(folder, tmp_path):
+    training(folder, tmp_path, steps=1).run()
+    options = {**OPTIONS, "model": {**OPTIONS["model"], "cutoff": 2.5}}
+    path = tmp_path / "other.yaml"
+    path.write_text(yaml.safe_dump(options))
+    with pytest.raises(PetDriverError, match=r"a training with model.cutoff .* instead of 2.5"):
+        Training(read_options(path), folder, tmp_path / "run").resume()
+
+
+def test_scales_are_those_of_the_state(folder, tmp_path):
+    """A model to start from, which had others, may not be named any more."""
+    run = training(folder, tmp_path, steps=1)
+    run.scales.energy = 7.0
+    run.run()
+    resumed = training(folder, tmp_path, steps=2)
+    assert resumed.scales.energy != 7.0
+    resumed.resume()
+    assert resumed.batches.scales.energy == 7.0
+
+
+def test_options_of_the_optimizer_are_those_of_the_file(folder, tmp_path):
+    training(folder, tmp_path, steps=1).run()
+    resumed = training(folder, tmp_path, steps=2, weight_decay=0.25, adamw_beta2=0.9)
+    resumed.resume()
+    for part in resumed.state.optimizer.parts:
+        for group in part.param_groups:
+            assert group["weight_decay"] == 0.25
+            assert group.get("betas", (0.9, 0.9)) == (0.9, 0.9)
+
+
+def test_impossible_frames_are_found_before_the_first_step(tmp_path):
+    frames = molecules(30)
+    frames[7].positions[1] = frames[7].positions[0]
+    ase.io.write(tmp_path / "data.xyz", frames, format="extxyz")
+    with pytest.raises(PetDriverError, match=r"frame 7 of data.xyz: atoms 0 and 1 are"):
+        training(tmp_path, tmp_path, steps=1)
 
 
 def test_a_training_is_not_resumed_with_other_data(folder, tmp_path):
