@@ -10,8 +10,8 @@ import torch
 
 from ..errors import PetDriverError
 from ..graph import System
-from ..runtime.devices import free_memory, release_memory
-from .sample_memory import SMALLEST_CHUNK, short_of_memory
+from ..runtime.devices import free_memory, release_memory, short_of_memory
+from .sample_memory import SMALLEST_CHUNK
 
 _FIRST_PATIENCE = 16  # evaluations in a smaller chunk before a larger one is tried again
 _MOST_PATIENCE = 4096

@@ -10,6 +10,7 @@ from ase.data import chemical_symbols
 
 from ..graph import Graph
 from ..model import Hyperparameters
+from ..runtime.warning_lines import OwnAtomsWarning
 
 
 class ClosestSeen:
@@ -53,5 +54,6 @@ class ClosestSeen:
         warnings.warn(
             f"atoms {pair} are {length:.2f} angstrom apart, closer than any in the training data "
             f"({seen:.2f}): forces there are extrapolated; check the structure{more}",
+            OwnAtomsWarning,
             stacklevel=2,
         )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from ..errors import PetDriverError
 from ..model import PET
 from ..runtime.devices import free_memory
@@ -66,8 +64,3 @@ class SampleMemory:
                 f"takes {needed / 1e9:.0f} GB, and {free / 1e9:.0f} GB are free; check the density "
                 "and the unit of length of the structure"
             )
-
-
-def short_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch means that memory was not to be had, on any device."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

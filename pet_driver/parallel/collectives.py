@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import PetDriverError
+from ..runtime.devices import short_of_memory
 from .transport import PAUSE, PeerFailedError
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def agree(
     if lowest[0] == none:
         return
     first = int(lowest[0]) % comm.size
-    memory, message = comm.bcast(
-        (isinstance(error, torch.OutOfMemoryError), _message(error)), root=first
-    )
+    memory, message = comm.bcast((short_of_memory(error), _message(error)), root=first)
     # No rank may go on and send anything before all of them have stopped answering.
     comm.Barrier()
     if comm.size > 1:

@@ -142,10 +142,10 @@ def _usable_skin(comm: MPI.Comm, lonely: float, cutoff: float, skin: float) -> f
     from mpi4py import MPI
 
     shortest = comm.allreduce(lonely, op=MPI.MIN)
-    if shortest < cutoff:
+    if shortest < cutoff - ROUNDING:
         raise PetDriverError(
             f"the ghosts do not reach far enough: an edge of {shortest:.4f} angstrom, within the "
             f"cutoff of {cutoff:g}, is listed by one of its two ranks only; add "
             f"`comm_modify cutoff {cutoff + skin + 0.5:.2f}` (angstrom)"
         )
-    return float(min(skin, shortest - cutoff))
+    return float(max(min(skin, shortest - cutoff), 0.0))

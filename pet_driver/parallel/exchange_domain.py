@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import PetDriverError
 from ..graph import Graph, PaddedNeighbors, ReverseEdgeExchange, check_distances
 from .base import Domain, pairs_within
-from .edge_pairing import SAME_DISPLACEMENT, EdgePairing
+from .edge_pairing import ROUNDING, SAME_DISPLACEMENT, EdgePairing
 from .halo_exchange import HaloExchange
 from .rank_group import RankGroup
 from .resident_domain import ResidentDomain
@@ -72,14 +72,15 @@ class ExchangeDomain(Domain):
         :raises PetDriverError: on every rank, if they differ
         """
         with self.evaluation():
-            compare_reversed_edges(graph)
+            compare_reversed_edges(graph, self.cutoff)
         edges, cross = self.total(np.array([len(graph.edge_centre), len(self.pairing.send)]))
         return f"{edges:.0f} edges, {cross:.0f} of them between ranks, equal at both ends"
 
     def _rebuild(self, positions: NDArray[np.float64]) -> float:
         listed = self.cutoff + self.skin
-        near = self._near_local(positions, listed)
-        i, j = pairs_within(positions[near], listed)
+        with self.agreement():
+            near = self._near_local(positions, listed)
+            i, j = pairs_within(positions[near], listed)
         mine = i < self.n_local
         i, j = near[i[mine]], near[j[mine]]
         vectors = positions[j] - positions[i]
@@ -148,9 +149,10 @@ def exchange_graph(
     return dataclasses.replace(graph, atom_names=ids[:n_local], collective=ranks)
 
 
-def compare_reversed_edges(graph: Graph) -> None:
+def compare_reversed_edges(graph: Graph, cutoff: float) -> None:
     """Exchange species and displacements in the way of messages, and compare them. Collective.
 
+    :param cutoff: angstrom; at it, by rounding, an edge may be there at one of its ends only
     :raises PetDriverError: if they are not those of the reversed edges
     """
     exchange = graph.exchange
@@ -159,9 +161,13 @@ def compare_reversed_edges(graph: Graph) -> None:
     padded = graph.padded
     centre = padded.centre_species[graph.edge_centre][:, None].to(torch.float64)
     neighbor = padded.flatten(padded.neighbor_species[..., None]).to(torch.float64)
-    here = torch.cat([centre, neighbor, graph.vectors], dim=1)
+    there = torch.ones_like(centre)
+    here = torch.cat([centre, neighbor, graph.vectors, there], dim=1)
     expected = torch.cat([neighbor, centre, -graph.vectors], dim=1).cpu().numpy()
-    found = exchange.reversed_values(here).cpu().numpy()
+    received = exchange.reversed_values(here).cpu().numpy()
+    at_cutoff = np.linalg.norm(expected[:, 2:], axis=1) > cutoff - ROUNDING
+    compared = (received[:, -1] > 0.5) | ~at_cutoff
+    expected, found = expected[compared], received[compared, :-1]
     if (found[:, :2] != expected[:, :2]).any():
         raise PetDriverError(
             "ranks disagree on the elements of the ends of an edge; the exchange of this MPI "

@@ -114,4 +114,4 @@ class PairDomain(RankGroup):
         :raises PetDriverError: on every rank, if they differ
         """
         with self.evaluation():
-            compare_reversed_edges(graph)
+            compare_reversed_edges(graph, self.cutoff)

@@ -65,7 +65,9 @@ class WideDomain(Domain):
 
     def _rebuild(self, positions: NDArray[np.float64]) -> float:
         listed = self.cutoff + self.skin
-        self._edges = i, j = pairs_within(positions, listed)
+        with self.agreement():
+            self._edges = pairs_within(positions, listed)
+        i, j = self._edges
         lengths = np.linalg.norm(positions[j] - positions[i], axis=1)
         distances = edges_from_local(len(self._ids), self.n_local, self._edges, self.depth)
         ghosts = np.nonzero(distances[self.n_local :] <= self.depth)[0] + self.n_local

