@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Protocol
 
 from .. import __version__
@@ -60,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sentence, 130 after an interrupt
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # not every terminal knows the sign of angstrom
     code: int | str | None = 1
     try:
         code = _run(words)

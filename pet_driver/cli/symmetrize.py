@@ -119,11 +119,23 @@ def _check(options: argparse.Namespace) -> None:
     :raises PetDriverError: if one is not possible
     """
     check_model_output(options.output)
+    if options.output.resolve() == Path(options.model).resolve():
+        raise PetDriverError(
+            f"--output is {options.output}, the plain model itself; give another file"
+        )
     for name in ("minutes", "learning_rate"):
         value = getattr(options, name)
         if value is not None and not 0.0 < value < math.inf:
             flag = name.replace("_", "-")
             raise PetDriverError(f"--{flag} is {value}; give a number above 0")
+
+
+def _are_numbers(label: object) -> bool:
+    """Whether a label is finite, and not a word such as "unknown"."""
+    import numpy as np
+
+    values = np.asarray(label)
+    return values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
 
 
 def reference_of(atoms: Atoms) -> Reference:
@@ -134,9 +146,9 @@ def reference_of(atoms: Atoms) -> Reference:
 
     known = {**atoms.info, **atoms.arrays, **(atoms.calc.results if atoms.calc else {})}
     energy, forces = known.get("energy"), known.get("forces")
-    if forces is None or np.shape(forces) != (len(atoms), 3):
+    if forces is None or not _are_numbers(forces) or np.shape(forces) != (len(atoms), 3):
         forces = None
-    if energy is None or np.size(energy) != 1:
+    if energy is None or not _are_numbers(energy) or np.size(energy) != 1:
         energy = None
     return Reference(
         None if energy is None else float(np.asarray(energy, dtype=np.float64).item()),

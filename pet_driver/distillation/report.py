@@ -230,7 +230,7 @@ class Report:
         left.set_xticks(range(len(keys)), keys)
         left.set(ylabel="force, RMS / (meV/Å)", title="held-out structures")
         left.legend(fontsize=7)
-        rows = read_log(log)
+        rows = [row for row in read_log(log) if "force_rmse_meV_per_angstrom" in row]
         minutes = [60.0 * row["hours"] for row in rows]
         forces = [row["force_rmse_meV_per_angstrom"] for row in rows]
         right.plot(minutes, forces, ".-", label="validation structures")

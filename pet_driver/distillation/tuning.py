@@ -24,6 +24,7 @@ from ..training.loop import Loop
 from ..training.monitor import Monitor
 from ..training.options import DataOptions, FitOptions
 from ..training.order import grouped
+from ..training.workers import Workers
 from .measures import MAY_GROW
 from .teacher import TeacherLabel
 
@@ -157,9 +158,8 @@ class Tuning:
     def _made(self, fit: FitOptions) -> Training:
         data = DataOptions(file=_SOURCE, property_keys=self._properties)
         options = TrainingOptions(self.student.name, data, {}, fit)
-        return Training(
-            options, self.folder, self.folder, device=self.options.device, split=self._split
-        )
+        alone = Workers(self.options.device, alone=True)
+        return Training(options, self.folder, self.folder, workers=alone, split=self._split)
 
     def _fit(self) -> FitOptions:
         """Options of the training, of which the intervals are set by `_timed`.

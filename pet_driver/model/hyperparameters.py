@@ -116,6 +116,11 @@ class Hyperparameters:
     def _check_foreign(self) -> None:
         if self.foreign.final_combination and self.block == "paper":
             raise ValueError("final_combination is for the modern block; set it to false")
+        if self.foreign.largest_charge and not self.foreign.largest_spin:
+            raise ValueError(
+                f"largest_charge is {self.foreign.largest_charge} without largest_spin; models "
+                "know both or neither, give largest_spin too (1 for closed shells)"
+            )
         radii = self.foreign.zbl_radii
         if len(radii) not in (0, len(self.species)):
             raise ValueError(

@@ -37,6 +37,25 @@ class Frame:
         """Volume of the cell, angstrom^3; zero without one."""
         return float(abs(np.linalg.det(self.system.cell)))
 
+    def digest(self) -> bytes:
+        """SHA-256 of the structure and its labels."""
+        found, system, labels = hashlib.sha256(), self.system, self.labels
+        named = {
+            "numbers": system.numbers,
+            "positions": system.positions,
+            "cell": system.cell,
+            "pbc": system.pbc,
+            "forces": labels.forces,
+            "stress": labels.stress,
+            "energies of atoms": labels.atom_energies,
+            **labels.properties,
+        }
+        for name, values in named.items():
+            content = b"" if values is None else np.ascontiguousarray(values).tobytes()
+            found.update(f"{name} {len(content)} ".encode() + content)
+        found.update(repr((labels.energy, system.charge, system.spin)).encode())
+        return found.digest()
+
 
 @dataclass
 class Split:
@@ -57,22 +76,13 @@ class Split:
         for part in (self.training, self.validation, self.test):
             found.update(len(part).to_bytes(8, "little"))
             for frame in part:
-                system, labels = frame.system, frame.labels
-                named = {
-                    "numbers": system.numbers,
-                    "positions": system.positions,
-                    "cell": system.cell,
-                    "pbc": system.pbc,
-                    "forces": labels.forces,
-                    "stress": labels.stress,
-                    "energies of atoms": labels.atom_energies,
-                    **labels.properties,
-                }
-                for name, values in named.items():
-                    content = b"" if values is None else np.ascontiguousarray(values).tobytes()
-                    found.update(f"{name} {len(content)} ".encode() + content)
-                found.update(repr((labels.energy, system.charge, system.spin)).encode())
+                found.update(frame.digest())
         return found.hexdigest()
+
+    def repeated(self) -> int:
+        """Number of frames of the held-out parts that are among those to fit."""
+        fitted = {frame.digest() for frame in self.training}
+        return sum(frame.digest() in fitted for frame in (*self.validation, *self.test))
 
     def indices(self) -> dict[str, list[int]] | dict[str, dict[str, list[int]]]:
         """Positions in the data file of the frames of each part; with several files, by file."""

@@ -80,7 +80,7 @@ class BatchGradients:
         return value.item()
 
     def _seed(self, step: int) -> int:
-        return self.fit.seed * 1_000_003 + step
+        return (self.fit.seed * 1_000_003 + step) % 2**63
 
     def _sampling(
         self, step: int, atoms: int, first: int, count: int

@@ -31,6 +31,12 @@ class Labels:
     properties: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     atom_energies: npt.NDArray[np.float64] | None = None
 
+    @property
+    def there(self) -> bool:
+        """Whether there is any."""
+        listed = (self.energy, self.forces, self.stress, self.atom_energies)
+        return bool(self.properties) or any(x is not None for x in listed)
+
 
 def read_labels(
     atoms: Atoms, options: DataOptions, ranks: dict[str, int], index: int | str

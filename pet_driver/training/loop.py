@@ -58,7 +58,10 @@ class Loop:
         The error is that of the forces, or of the first quantity where there are no forces.
         """
         key = next((k for k in row if k.startswith("force_rmse")), None)
-        error = row[key or next(k for k in row if "rmse" in k)]
+        key = key or next((k for k in row if "rmse" in k), None)
+        if key is None:
+            return  # the structures to validate on have no labels
+        error = row[key]
         if error < self.counters.best:
             self.counters.best, self.counters.worse = error, 0
         else:

@@ -9,14 +9,13 @@ import math
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from ..errors import PetDriverError
 from ..frames import NAMED_CONSTANTS, FrameConstants
 from ..frames.constants import attribute_names
 from ..model import Hyperparameters, flat_fields
-from . import units
+from .option_checks import check_together
 from .options import DataOptions, FitOptions, TrainingOptions
+from .yaml_mapping import read_mapping
 
 _Options = TypeVar("_Options", bound="DataOptions | FitOptions")
 
@@ -30,7 +29,6 @@ _MAY_BE_ZERO = {
     "pruning_rounds",
 }
 _POSITIVE = {"energy_delta", "huber_delta", "stress_delta", "clip_norm"}
-_LARGEST_SEED = 2**63 - 1
 _FILES = {"file", "validation", "test", "may_lack"}
 _NAMES = {"property_keys", "property_units"}
 # Former names of options, which files may still use.
@@ -48,13 +46,16 @@ def read_options(path: Path) -> TrainingOptions:
     :raises PetDriverError: if the file is missing or is not YAML, or has an unknown key or a value
         of the wrong type
     """
-    content = _content(path)
+    content = read_mapping(path)
     _check_keys(content, {f.name for f in dataclasses.fields(TrainingOptions)}, str(path))
     for key in ("name", "data"):
         if key not in content:
             raise PetDriverError(f"{path} has no {key!r}; add it")
-    if content["name"] in (None, ""):
+    name = content["name"]
+    if name in (None, ""):
         raise PetDriverError(f"{path} gives no name; write one, it is that of the model file")
+    if not str(name).isprintable() or "/" in str(name):
+        raise PetDriverError(f"the name {name!r} in {path} cannot be that of a file; leave / out")
     model = _mapping(content.get("model") or {}, "model")
     _check_keys(model, set(flat_fields()) - {"species"}, "model")
     model = _converted(Hyperparameters, model, "model")
@@ -67,7 +68,7 @@ def read_options(path: Path) -> TrainingOptions:
         fit=_section(FitOptions, content.get("fit") or {}, "fit"),
         card=_card(content.get("card") or {}),
     )
-    _check_together(options)
+    check_together(options)
     return options
 
 
@@ -95,26 +96,6 @@ def _frames(given: object) -> dict[str, Any]:
         raise PetDriverError(f"the section frames is not valid: {error}") from error
     _check_keys(frames, {f.name for f in dataclasses.fields(FrameConstants)}, "frames")
     return _converted(FrameConstants, frames, "frames")
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(Path(path).read_text())
-    except FileNotFoundError as error:
-        raise PetDriverError(
-            f"there is no options file {path}; give the path of a YAML file"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise PetDriverError(
-            f"the options file {path} cannot be read ({error}); give the path of a YAML file"
-        ) from error
-    except yaml.YAMLError as error:
-        raise PetDriverError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise PetDriverError(
-            f"{path} holds no options; it needs the sections name, data, model and fit"
-        )
-    return content
 
 
 def _section(options_class: type[_Options], content: object, name: str) -> _Options:
@@ -200,9 +181,9 @@ def _simple(annotation: str, value: object, name: str, least: int) -> object:
 
 def _number(value: object, name: str) -> float:
     try:
-        if isinstance(value, str | int | float):
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
             return float(value)  # YAML reads 1e-3 as a string
-    except ValueError:
+    except (ValueError, OverflowError):
         reason = "it must be a number"
     else:
         reason = "it must be one number"
@@ -245,54 +226,6 @@ def _at_least(least: int, value: float, name: str) -> float:
     if not least <= value < math.inf:
         raise PetDriverError(f"{name} is {value}; it must be a number from {least} on")
     return value
-
-
-def _check_together(options: TrainingOptions) -> None:
-    """Check units and combinations of options.
-
-    :raises PetDriverError: if a unit is unknown, or options contradict each other
-    """
-    data, fit = options.data, options.fit
-    units.energy_unit(data.energy_unit)
-    units.length_unit(data.length_unit)
-    if data.forces_unit is not None:
-        units.forces_unit(data.forces_unit)
-    if data.stress_unit is not None:
-        units.stress_unit(data.stress_unit, data.stress_kind)
-    labels = {"energy", "forces", "stress", *data.property_keys}
-    for name in data.may_lack:
-        if name not in labels:
-            raise PetDriverError(
-                f"data.may_lack names {name!r}; known are {', '.join(sorted(labels))}"
-            )
-    for name in data.property_units:
-        if name not in data.property_keys:
-            raise PetDriverError(
-                f"data.property_units names {name!r}, which has no labels; add its key to "
-                "data.property_keys"
-            )
-    if fit.schedule == "time" and not fit.max_time:
-        raise PetDriverError("fit.schedule is 'time', so fit.max_time must be given, in seconds")
-    if fit.atom_energy_weight:
-        raise PetDriverError(
-            f"fit.atom_energy_weight is {fit.atom_energy_weight}, but data files have no energies "
-            "of single atoms; leave it out"
-        )
-    if fit.adamw_beta2 >= 1.0:
-        raise PetDriverError(
-            f"fit.adamw_beta2 is {fit.adamw_beta2}, with which the mean squared gradient never "
-            "changes; give less than 1"
-        )
-    if fit.ema_decay >= 1.0:
-        raise PetDriverError(
-            f"fit.ema_decay is {fit.ema_decay}, with which the averaged weights never change; give "
-            "a number below 1"
-        )
-    for name, seed in (("data", data.seed), ("fit", fit.seed)):
-        if seed > _LARGEST_SEED:
-            raise PetDriverError(f"{name}.seed is {seed}; give at most {_LARGEST_SEED}")
-    if fit.final_share > 1.0 or fit.sampled_share > 1.0:
-        raise PetDriverError("fit.final_share and fit.sampled_share are shares; give 0 to 1")
 
 
 def _check_keys(values: dict[str, Any], known: set[str], where: str) -> None:

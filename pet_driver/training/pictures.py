@@ -56,6 +56,8 @@ def draw_parity(parts: dict[str, list[Comparison]], path: Path) -> None:
 
     drawn = {label: _pairs(part) for label, part in parts.items()}
     panels = sorted({name for pairs in drawn.values() for name in pairs}, key=_order)
+    if not panels:
+        return
     figure, axes = plt.subplots(
         1, len(panels), figsize=(3.6 * len(panels), 3.4), layout="constrained", squeeze=False
     )

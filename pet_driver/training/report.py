@@ -61,7 +61,7 @@ def write_report(
         *_symmetrization(potential, frames, errors["all"].get("force_rmse_meV_per_angstrom")),
     ]
     text = "\n".join(lines)
-    (folder / "report.txt").write_text(text + "\n")
+    (folder / "report.txt").write_text(text + "\n", encoding="utf-8")
     _write_csv(folder / "errors.csv", rows, errors)
     if pictures.can_draw():
         pictures.draw_parity({potential.name: comparisons}, folder / "parity.png")

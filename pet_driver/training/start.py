@@ -79,8 +79,13 @@ def check_species(split: Split, origin: Checkpoint | None) -> None:
 def check_frames(split: Split, hyper: Hyperparameters) -> None:
     """Check what a batch would stop at, before the first step.
 
-    :raises PetDriverError: if two atoms coincide, or the model does not know a charge or spin
+    :raises PetDriverError: if two atoms coincide, the model does not know a charge or spin, or no
+        structure to train on has a label
     """
+    if not any(frame.labels.there for frame in split.training):
+        raise PetDriverError(
+            "no structure to train on has any label; correct the keys of the labels in data"
+        )
     known = ChargeAndSpin(hyper.foreign.largest_charge, hyper.foreign.largest_spin)
     for frame in split.frames:
         try:

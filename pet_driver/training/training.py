@@ -86,6 +86,12 @@ class Training:
         if origin is not None and fit.baseline == "new":
             self._shift_baseline()
         if self.workers.first:
+            if count := self.split.repeated():
+                warnings.warn(
+                    f"{count} of the structures that are held out are among those to train on, so "
+                    "that their errors say little about others; name other files",
+                    stacklevel=2,
+                )
             for sentence in inconsistencies(self.split.training, options.data.stress_sign):
                 warnings.warn(sentence, stacklevel=2)
 

@@ -30,13 +30,21 @@ class Workers:
     Size and rank come from the environment, as ``torchrun`` and `start_workers` set it.
 
     :param device: "cpu", "cuda" or "cuda:N"; "cuda" gives each process of a machine its own GPU
+    :param alone: whether this process trains by itself, whatever the environment says
+    :raises PetDriverError: if the environment is incomplete
     """
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.size = int(os.environ.get("WORLD_SIZE", "1"))
-        self.rank = int(os.environ.get("RANK", "0"))
+    def __init__(self, device: str = "cpu", alone: bool = False) -> None:
+        self.size = 1 if alone else int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = 0 if alone else int(os.environ.get("RANK", "0"))
         self.device_name = device
         if self.size > 1:
+            for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+                if name not in os.environ:
+                    raise PetDriverError(
+                        f"WORLD_SIZE is {self.size}, but {name} is not set; start processes by "
+                        "torchrun or --processes, or unset WORLD_SIZE"
+                    )
             self.device_name = device_of_rank(device, int(os.environ.get("LOCAL_RANK", "0")))
             backend = "nccl" if self.device_name.startswith("cuda") else "gloo"
             if backend == "nccl":

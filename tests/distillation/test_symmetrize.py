@@ -12,6 +12,7 @@ import pytest
 
 from helpers import FOREIGN, worst_change
 from pet_driver.cli.main import build_parser, main
+from pet_driver.cli.symmetrize import reference_of
 from pet_driver.distillation import SymmetrizeOptions, symmetrize
 from pet_driver.distillation.measures import Reference
 from pet_driver.distillation.student import Student
@@ -207,3 +208,18 @@ def test_the_command_from_one_structure(tmp_path, capsys, water_box):
     assert worst_change(exact, water_box, random_rotations(2)).max() < 1e-10
     assert main(["info", str(output)]) == 0
     assert "symmetrized_by" in capsys.readouterr().out
+
+
+def test_labels_that_are_no_numbers(molecule):
+    molecule.info.update(energy="unknown")
+    molecule.arrays["forces"] = np.full((len(molecule), 3), np.nan)
+    assert reference_of(molecule) == Reference(None, None)
+
+
+def test_the_plain_model_is_not_overwritten(tmp_path, capsys):
+    path = tmp_path / "plain.safetensors"
+    save_checkpoint(plain_model(), path)
+    ase.io.write(tmp_path / "some.xyz", [x.to_atoms() for x in molecules(4)], format="extxyz")
+    words = ["symmetrize", str(path), str(tmp_path / "some.xyz"), "-o", str(path)]
+    assert main(words) == 2
+    assert "the plain model itself" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from pet_driver.training import Training, read_options
 from pet_driver.training.data import read_frames, read_split
 from pet_driver.training.options import DataOptions
 from pet_driver.training.results import write_results
+from pet_driver.training.workers import Workers
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +179,11 @@ def test_former_names_of_options(tmp_path):
         ({"fit": {"clip_norm": 0}}, "fit.clip_norm is 0; it must be more than 0"),
         ({"fit": {"huber_delta": 0.0}}, "fit.huber_delta is 0.0; it must be more than 0"),
         ({"fit": {"ema_decay": 1}}, "the averaged weights never change"),
+        ({"name": "a/b"}, "cannot be that of a file"),
+        ({"fit": {"patience": 3}, "data": {**OPTIONS["data"], "validation": 0}}, "to validate on"),
+        ({"fit": {"learning_rate": 10**400}}, "it must be a number"),
+        ({"fit": {"learning_rate": True}}, "it must be one number"),
+        ({"model": {"largest_charge": 2}}, "largest_charge is 2 without largest_spin"),
         ({"fit": {"atom_energy_weight": 1.0}}, "data files have no energies of single atoms"),
         ({"fit": {"adamw_beta2": 1}}, "the mean squared gradient never changes"),
         ({"fit": {"seed": 10**30}}, "fit.seed is 1000"),
@@ -400,3 +406,51 @@ def test_unusable_output_folders(folder, tmp_path, capsys):
         arguments = ["train", str(folder / "options.yaml"), "-o", str(tmp_path / output)]
         assert main(arguments) == 2
         assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("name: x\ndata: {file: a, file: b}\n", "the key 'file' occurs twice"),
+        ("name: x\ndata: {file: a}\ncard: {made: 2024-02-30}\n", "day is out of range"),
+    ],
+    ids=["key", "day"],
+)
+def test_yaml_that_means_nothing(tmp_path, text, sentence):
+    path = tmp_path / "options.yaml"
+    path.write_text(text)
+    with pytest.raises(PetDriverError, match=f"is not valid YAML: .*{sentence}"):
+        read_options(path)
+
+
+def test_data_without_labels(tmp_path):
+    """As with misspelled keys, where structures may lack all labels."""
+    frames = [atoms.copy() for atoms in molecules(8)]
+    ase.io.write(tmp_path / "data.xyz", frames, format="extxyz")
+    labels = {"energy_key": "e", "forces_key": "f", "may_lack": ["energy", "forces"]}
+    options = {**OPTIONS, "data": {**OPTIONS["data"], **labels}}
+    path = tmp_path / "options.yaml"
+    path.write_text(yaml.safe_dump(options))
+    with pytest.raises(PetDriverError, match="no structure to train on has any label"):
+        Training(read_options(path), tmp_path, tmp_path / "run")
+
+
+def test_large_seeds(folder, tmp_path):
+    assert training(folder, tmp_path, steps=1, seed=2**62).run().exists()
+
+
+def test_processes_that_were_started_by_half(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(PetDriverError, match="WORLD_SIZE is 2, but RANK is not set"):
+        training(folder, tmp_path, steps=1)
+    assert Workers(alone=True).size == 1
+
+
+def test_held_out_structures_that_are_trained_on(folder, tmp_path):
+    options = {**OPTIONS, "data": {**OPTIONS["data"], "test": "data.xyz"}}
+    path = tmp_path / "options.yaml"
+    path.write_text(yaml.safe_dump(options))
+    with pytest.warns(UserWarning, match=r"\d+ of the structures that are held out are among"):
+        Training(read_options(path), folder, tmp_path / "run")
