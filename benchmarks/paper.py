@@ -7,10 +7,11 @@ python benchmarks/paper.py --report
 Each experiment is trained plain (with random rotations) and exact (scope layer), for the same time
 and with the same options, so the machine should do nothing else meanwhile: liquid water with
 different numbers of layers and cutoffs, random CH4 with energies alone and with forces (learning
-curves), alloys of 25 elements, silicon, lithium, and dipoles of dipeptides. Trainings that results/paper.json holds are not repeated, so the command
-continues where it was interrupted. Several run at once, plain beside exact, on their shares of the
-cores. --only chooses experiments whose name contains a text. Prints the table of test errors and
-their ratios, and draws the learning curves.
+curves), alloys of 25 elements, silicon, lithium, and dipoles of dipeptides. Trainings that
+results/paper.json holds are not repeated, so the command continues where it was interrupted.
+Several run at once, plain beside exact, on their shares of the cores. --only chooses experiments
+whose name contains a text. Prints the table of test errors and their ratios, and draws the learning
+curves.
 """
 
 from __future__ import annotations
