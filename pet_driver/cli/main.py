@@ -61,9 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sentence, 130 after an interrupt
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # not every terminal knows the sign of angstrom
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal knows the sign of angstrom
     code: int | str | None = 1
     try:
         code = _run(words)

@@ -54,7 +54,8 @@ def run(options: argparse.Namespace) -> None:
     folder = options.output or Path(f"{settings.name}_training")
     data_folder = options.data_folder or options.options.parent
     others: list[subprocess.Popen[bytes]] = []
-    if options.processes > 1 and "WORLD_SIZE" not in os.environ:
+    started = {"RANK", "WORLD_SIZE"} <= os.environ.keys()
+    if options.processes > 1 and not started:
         others = start_workers(options.processes, _command(options, folder))
     try:
         workers = Workers(options.device)

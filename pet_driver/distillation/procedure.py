@@ -259,8 +259,7 @@ class Procedure:
             worse = after.harm(before, noise)
             if worse:
                 self.say(
-                    "tuning has not helped on the held-out structures, it made worse: "
-                    f"{', '.join(worse)}; the weights stay"
+                    f"the weights stay: after tuning, held-out structures have {', '.join(worse)}"
                 )
                 tuned, after = None, before
         best = model if tuned is None else tuned

@@ -53,14 +53,14 @@ class Stage:
             "forces": here.forces[ALL] > there.forces[ALL],
             "energies": here.energy > max(there.energy, noise.energy),
             "virials": here.virial > MAY_GROW * there.virial,
-            "the symmetrization force": self.symmetrization[ALL]
+            "symmetrization forces": self.symmetrization[ALL]
             > max(before.symmetrization[ALL], noise.forces[ALL]),
             **{
                 name: value > MAY_GROW * there.properties[name]
                 for name, value in here.properties.items()
             },
         }
-        return [name for name, is_worse in grown.items() if is_worse]
+        return [f"worse {name}" for name, is_worse in grown.items() if is_worse]
 
     def _is_finite(self) -> bool:
         found = self.distance

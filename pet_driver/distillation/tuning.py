@@ -130,7 +130,7 @@ class Tuning:
         """Tune, or go on, until the time is over.
 
         :param limits: what the energies and the symmetrization force may reach, where they were
-            lower before
+            lower before; virials may grow a little, in any case
         :return: the best weights by the forces of the validation structures, or the untouched ones
         :raises PetDriverError: if the state of a former run is damaged
         """

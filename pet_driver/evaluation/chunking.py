@@ -57,7 +57,7 @@ class Chunking:
                     raise
                 most = samples()
                 count = min(self.chunk or most, most)
-                if count <= SMALLEST_CHUNK:
+                if self.chunk is not None and count <= SMALLEST_CHUNK:
                     raise PetDriverError(
                         f"out of memory on {self.device}, even with {count} samples at a time; "
                         "give each process fewer atoms, or a device with more memory"
@@ -70,7 +70,7 @@ class Chunking:
 
     def _halve(self, samples: int) -> None:
         """Go on with half of this number of samples at a time."""
-        self.chunk = samples // 2
+        self.chunk = max(samples // 2, min(samples, SMALLEST_CHUNK))
         self._halvings += 1
         self._successes = 0
         if self.device.type == "cuda":

@@ -121,8 +121,21 @@ class ResidentEvaluation:
         :raises PetDriverError: on every rank, if results are not finite or any rank failed
         """
         graphs, steps = self._of_domain(domain)
-        if domain.update_resident(graphs):
-            steps.allocated_anew()
+        try:
+            if domain.update_resident(graphs):
+                steps.allocated_anew()
+        except torch.OutOfMemoryError:  # on every rank
+            del graphs, steps
+            self._domains.clear()
+        else:
+            return self._evaluated_share(domain, graphs, steps)
+        release_memory()
+        return domain.graph()
+
+    def _evaluated_share(
+        self, domain: ExchangeDomain | PairDomain, graphs: ResidentDomain, steps: ResidentSteps
+    ) -> Prediction | Graph:
+        """Prediction for a share whose edges are on the device."""
         found = steps.prediction(self._memory)
         if found is None:
             return steps.graph() or domain.graph()
@@ -157,14 +170,15 @@ class ResidentEvaluation:
     ) -> tuple[ResidentDomain, ResidentSteps]:
         """What is kept for the present atoms of a domain. Collective."""
         kept = next((x for x in self._domains if x[0].collective is domain), None)
+        others = [x for x in self._domains if x is not kept]
         if kept is not None and domain.has_atoms_of(kept[0]):
+            self._domains = [*others, kept]  # used last
             return kept
         charge_and_spin = self._graphs.charge_and_spin.default(self._graphs.device)
         graphs = domain.resident(charge_and_spin)
         steps = ResidentSteps(self._recipe, graphs, self._graphs.device)
         if kept is not None:
             steps.sizes = kept[1].sizes  # a guess, as any other
-        others = [x for x in self._domains if x is not kept]
         self._domains = [*others, (graphs, steps)][-_MOST_KEPT:]
         return graphs, steps
 

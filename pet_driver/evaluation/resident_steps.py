@@ -222,12 +222,13 @@ class ResidentSteps:
             self.sizes = None  # as many as they are: rare, and nothing to plan for
             return
         before = self.sizes or {}
+        if before.get(CLASSES) != found[CLASSES]:
+            before = {name: x for name, x in before.items() if not name.startswith(WIDTHS)}
         self.sizes = {
             name: max(before.get(name, 0), size + _slack(name, size))
             for name, size in found.items()
         }
         self.sizes[_AXIAL] = 0
-        # Their widths are those of so many classes.
         self.sizes[CLASSES] = found[CLASSES]
 
 

@@ -18,7 +18,7 @@ from .rank_group import RankGroup
 from .resident_domain import ResidentDomain
 
 if TYPE_CHECKING:
-    from mpi4py import MPI
+    pass
 
 
 class ExchangeDomain(Domain):
@@ -30,11 +30,6 @@ class ExchangeDomain(Domain):
     """
 
     pairing: EdgePairing
-
-    def __init__(
-        self, comm: MPI.Comm, cutoff: float, skin: float = 0.5, device: torch.device | None = None
-    ) -> None:
-        super().__init__(comm, cutoff, skin, device)
 
     def resident(self, charge_and_spin: torch.Tensor | None = None) -> ResidentDomain:
         """Empty edges on the device for the local atoms of this rank.

@@ -60,8 +60,8 @@ class Arithmetic:
 class _Snapshot:
     """Settings of torch at one time.
 
-    tf32: as the program has set it, True or False by the older of torch's two interfaces, a name by
-    the newer one: after that torch does not answer through the older one.
+    tf32: of matrix products, True or False, or what newer versions call it: "tf32", "ieee", or
+    "none", which follows a setting for all devices.
     """
 
     tf32: bool | str
@@ -72,19 +72,24 @@ class _Snapshot:
     def now(cls) -> _Snapshot:
         """Those in force."""
         matmul = torch.backends.cuda.matmul
-        try:
-            tf32: bool | str = matmul.allow_tf32
-        except RuntimeError:
+        tf32: bool | str
+        if hasattr(matmul, "fp32_precision"):
             tf32 = matmul.fp32_precision
+            if tf32 == _of_all_devices():
+                tf32 = "none"  # else it would not follow that any more
+        else:
+            tf32 = matmul.allow_tf32
         warns = torch.is_deterministic_algorithms_warn_only_enabled()
         return cls(tf32, torch.are_deterministic_algorithms_enabled(), warns)
 
     def with_settings(self, wanted: Arithmetic) -> _Snapshot:
-        """The same with those that are wanted, through the interface that the program uses."""
+        """The same with those that are wanted."""
         tf32: bool | str = self.tf32
-        if wanted.tf32 is not None and wanted.tf32 != (tf32 in (True, "tf32")):
+        if wanted.tf32 is not None:
             newer = "tf32" if wanted.tf32 else "ieee"
             tf32 = newer if isinstance(tf32, str) else wanted.tf32
+            if not wanted.tf32 and self.tf32 == "none" and _of_all_devices() != "tf32":
+                tf32 = "none"
         if wanted.deterministic:
             return _Snapshot(tf32, True, False)
         return _Snapshot(tf32, self.deterministic, self.warns)
@@ -98,6 +103,11 @@ class _Snapshot:
             if self.deterministic:
                 os.environ.setdefault(*_WORKSPACE)
             torch.use_deterministic_algorithms(self.deterministic, warn_only=self.warns)
+
+
+def _of_all_devices() -> str:
+    """Setting that products follow which have none of their own."""
+    return str(getattr(torch.backends, "fp32_precision", "none"))
 
 
 class _SharedSettings:

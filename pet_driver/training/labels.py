@@ -32,8 +32,8 @@ class Labels:
     atom_energies: npt.NDArray[np.float64] | None = None
 
     @property
-    def there(self) -> bool:
-        """Whether there is any."""
+    def has_any(self) -> bool:
+        """Whether there is any label."""
         listed = (self.energy, self.forces, self.stress, self.atom_energies)
         return bool(self.properties) or any(x is not None for x in listed)
 

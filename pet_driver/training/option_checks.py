@@ -1,4 +1,4 @@
-"""Options of a training that must fit one another."""
+"""Checks of the options of a training: units, names, and what must fit together."""
 
 from __future__ import annotations
 

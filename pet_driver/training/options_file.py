@@ -55,7 +55,9 @@ def read_options(path: Path) -> TrainingOptions:
     if name in (None, ""):
         raise PetDriverError(f"{path} gives no name; write one, it is that of the model file")
     if not str(name).isprintable() or "/" in str(name):
-        raise PetDriverError(f"the name {name!r} in {path} cannot be that of a file; leave / out")
+        raise PetDriverError(
+            f"the name {name!r} in {path} cannot be that of a file; leave out / and line breaks"
+        )
     model = _mapping(content.get("model") or {}, "model")
     _check_keys(model, set(flat_fields()) - {"species"}, "model")
     model = _converted(Hyperparameters, model, "model")

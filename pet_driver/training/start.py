@@ -76,15 +76,22 @@ def check_species(split: Split, origin: Checkpoint | None) -> None:
         )
 
 
-def check_frames(split: Split, hyper: Hyperparameters) -> None:
+def check_frames(split: Split, hyper: Hyperparameters, patience: int = 0) -> None:
     """Check what a batch would stop at, before the first step.
+
+    :param patience: number of validations without a lower error that end the training, 0: none
 
     :raises PetDriverError: if two atoms coincide, the model does not know a charge or spin, or no
         structure to train on has a label
     """
-    if not any(frame.labels.there for frame in split.training):
+    if not any(frame.labels.has_any for frame in split.training):
         raise PetDriverError(
             "no structure to train on has any label; correct the keys of the labels in data"
+        )
+    if patience and not any(frame.labels.has_any for frame in split.validation):
+        raise PetDriverError(
+            f"fit.patience is {patience}, but no structure to validate on has a label; leave it "
+            "out, or correct the keys of the labels"
         )
     known = ChargeAndSpin(hyper.foreign.largest_charge, hyper.foreign.largest_spin)
     for frame in split.frames:

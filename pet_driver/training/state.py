@@ -94,6 +94,7 @@ class TrainingState:
         """
         try:
             content = torch.load(path, map_location=device, weights_only=True)
+            self._check_hyperparameters(path, content.get("hyperparameters", {}))
             self.network.load_state_dict(content["network"])
             self.average.load_state_dict(content["average"])
             self.optimizer.load_state_dict(content["optimizer"])
@@ -104,14 +105,13 @@ class TrainingState:
             self.scales.properties = content.get("properties", self.scales.properties)
             for field in dataclasses.fields(Counters):
                 setattr(self.counters, field.name, content[field.name])
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, PetDriverError):
             raise
         except Exception as error:  # torch raises errors of any kind for a damaged file
             raise PetDriverError(
                 f"{path} is damaged or belongs to another model; add --restart to begin anew, or "
                 "give another output"
             ) from error
-        self._check_hyperparameters(path, content.get("hyperparameters", {}))
         if content.get("data", data) != data:
             raise PetDriverError(
                 f"{path} is of a training with other data, or another split of them; add --restart "

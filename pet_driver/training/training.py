@@ -73,7 +73,7 @@ class Training:
         self.split: Split = split or read_split(data_folder, options.data, ranks)
         check_species(self.split, origin)
         self.hyper = hyperparameters(options, origin, species_of(self.split.frames))
-        check_frames(self.split, self.hyper)
+        check_frames(self.split, self.hyper, fit.patience or 0)
         network = initial_network(self.hyper, origin, fit.seed, self.device)
         self.scales = initial_scales(options, self.hyper, origin, self.split.training)
         sizes = [len(frame.system) for frame in self.split.training]
@@ -89,7 +89,7 @@ class Training:
             if count := self.split.repeated():
                 warnings.warn(
                     f"{count} of the structures that are held out are among those to train on, so "
-                    "that their errors say little about others; name other files",
+                    "that their errors say little about others; remove repeated structures",
                     stacklevel=2,
                 )
             for sentence in inconsistencies(self.split.training, options.data.stress_sign):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +38,13 @@ def read_mapping(path: Path) -> dict[str, Any]:
 class _Loader(yaml.SafeLoader):
     """Reads what `yaml.safe_load` reads, but refuses a key that occurs twice, as YAML demands."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """A mapping, whose keys differ."""
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401 (as of yaml)
+        """A mapping as it is written, before others are merged into it."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} occurs twice", node.start_mark
                 )
-        return super().construct_mapping(node, deep)
+        return node

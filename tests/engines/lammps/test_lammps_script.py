@@ -104,7 +104,8 @@ def test_words_that_come_from_variables(run_lammps, model_file):
 def test_commands_for_some_replicas(run_lammps, model_file, tmp_path):
     """They are interpreted like others: the fix of the potential stays before `fix setforce`."""
     text = START + READ + "velocity all set 0 0 0\npartition yes 2 fix hold all setforce 0 0 0\n"
-    text += PET.format(model=model_file) + "partition yes 1*2 " + ELEMENTS
+    text += "variable all equal 2\npartition yes 1*$(v_all + 0) "
+    text += PET.format(model=model_file) + ELEMENTS
     text += "fix integrate all nve\nrun 1 post no\n"
     text += 'variable replica world 1 2\nprint "LARGEST $(fmax)" file found.${replica}\n'
     output_of(run_lammps(text, 2, "-partition", "2x1"))
@@ -118,9 +119,13 @@ def test_nothing_is_executed_after_quit(run_lammps):
     assert "SHOULD_NOT_BE" not in result.stdout.splitlines()
 
 
-@pytest.mark.parametrize("options", [("-bogus",), ("-partition", "2x1")])
-def test_options_that_lammps_does_not_take(run_lammps, options):
-    result = run_lammps("print hello\n", 1, *options)
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [(("-bogus",), 1), (("-bogus",), 2), (("-partition", "2x1"), 1), (("-log", "no/where"), 2)],
+)
+def test_options_that_lammps_does_not_take(run_lammps, options, count):
+    """Also where the first rank alone meets the error."""
+    result = run_lammps("print hello\n", count, *options)
     assert result.returncode == 2
     assert "LAMMPS did not start with the options" in result.stderr
     assert "Traceback" not in result.stdout + result.stderr
@@ -133,6 +138,17 @@ def test_a_structure_that_cannot_be_written(run_lammps, model_file):
     result = run_lammps(text + PET.format(model=model_file) + ELEMENTS + "run 0\n", 1)
     assert result.returncode == 2
     assert "give all atoms unique ids" in result.stderr
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_file_in_the_way_of_the_structure(run_lammps, model_file, tmp_path, count):
+    """The first rank alone meets that error."""
+    (tmp_path / "failed_step_0.lammpstrj").mkdir()
+    text = START + "region box block 0 9 0 9 0 9\ncreate_box 2 box\nmass * 1.0\n"
+    text += "create_atoms 1 single 1 1 1\ncreate_atoms 2 single 1.02 1 1\n"
+    result = run_lammps(text + PET.format(model=model_file) + ELEMENTS + "run 0\n", count)
+    assert result.returncode == 2
+    assert "0.02 angstrom apart" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["jump", "include", "quit now"])
