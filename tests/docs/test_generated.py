@@ -10,7 +10,7 @@ pytest.importorskip("matplotlib")
 
 from documents import EXAMPLES
 from figures import RESULTS
-from generators import cards, commands, examples, options, results, writing
+from generators import cards, commands, examples, options, plots, results, tables, writing
 
 from helpers import ROOT
 from pet_driver.cli.main import build_parser
@@ -55,6 +55,38 @@ def test_cards_results_and_examples(folder):
     for path in RESULTS.glob("*.json"):
         assert path.stem == "gpu_trial" or (folder / "benchmarks" / f"{path.stem}.md").is_file()
     assert len(list((folder / "examples").glob("*.md"))) >= len(EXAMPLES)
+
+
+def test_table_and_plot_of_the_experiments_of_the_paper(tmp_path):
+    """They are made before all experiments are done: means, spreads and ratios of those there."""
+    kinds = ("force_rmse_meV_per_angstrom", "energy_rmse_meV_per_atom")
+
+    def training(scope, seed, frames, *errors):
+        found = dict(zip(kinds[-len(errors) :], errors, strict=True))
+        return {"scope": scope, "seed": seed, "frames": frames, "minutes": 10.0, "errors": found}
+
+    content = {
+        "ratios of the paper": {"HME21": 1.01},
+        "experiments": {
+            "silicon": {
+                "study": "solids",
+                "trainings": [
+                    training("plain", 1, None, 100.0, 2.0),
+                    training("plain", 2, None, 120.0, 4.0),
+                    training("exact", 1, None, 121.0, 3.0),
+                ],
+            },
+            "methane, energies, 100 frames": {
+                "study": "methane, energies",
+                "trainings": [training("plain", 1, 100, 200.0), training("exact", 1, 100, 150.0)],
+            },
+        },
+    }
+    lines = tables.TABLES["paper"](content)
+    assert "| silicon | forces, meV/Å | 110 ± 14.1 | 121 | 1.10 |" in lines
+    assert "| methane, energies, 100 frames | energies, meV/atom | 200 | 150 | 0.75 |" in lines
+    assert plots.draw("paper", content, tmp_path / "paper.png").startswith("Error of energies")
+    assert (tmp_path / "paper.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("readme", EXAMPLES, ids=lambda path: path.parent.name)
