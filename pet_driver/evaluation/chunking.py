@@ -70,7 +70,7 @@ class Chunking:
 
     def _halve(self, samples: int) -> None:
         """Go on with half of this number of samples at a time."""
-        self.chunk = max(samples // 2, min(samples, SMALLEST_CHUNK))
+        self.chunk = max(samples // 2, 1)
         self._halvings += 1
         self._successes = 0
         if self.device.type == "cuda":

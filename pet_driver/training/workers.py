@@ -39,12 +39,6 @@ class Workers:
         self.rank = 0 if alone else int(os.environ.get("RANK", "0"))
         self.device_name = device
         if self.size > 1:
-            for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
-                if name not in os.environ:
-                    raise PetDriverError(
-                        f"WORLD_SIZE is {self.size}, but {name} is not set; start processes by "
-                        "torchrun or --processes, or unset WORLD_SIZE"
-                    )
             self.device_name = device_of_rank(device, int(os.environ.get("LOCAL_RANK", "0")))
             backend = "nccl" if self.device_name.startswith("cuda") else "gloo"
             if backend == "nccl":
@@ -57,6 +51,7 @@ class Workers:
                 # processes compete for cores.
                 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
             if not distributed.is_initialized():
+                _check_environment(self.size)
                 distributed.init_process_group(backend)
 
     @property
@@ -130,6 +125,19 @@ class Workers:
         """Leave the group; nothing else may be called afterwards."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def _check_environment(size: int) -> None:
+    """Check that the environment says how the processes find one another.
+
+    :raises PetDriverError: if not
+    """
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        if name not in os.environ:
+            raise PetDriverError(
+                f"WORLD_SIZE is {size}, but {name} is not set; start processes by torchrun or "
+                "--processes, or unset WORLD_SIZE"
+            )
 
 
 def _check_gpus(device: str, local_size: int) -> None:
