@@ -37,7 +37,7 @@ class Domain(RankGroup, ABC):
     depth = 1
 
     def __init__(
-        self, comm: MPI.Comm, cutoff: float, skin: float, device: torch.device | None = None
+        self, comm: MPI.Comm, cutoff: float, skin: float = 0.5, device: torch.device | None = None
     ) -> None:
         super().__init__(comm)
         self.cutoff = cutoff

@@ -416,7 +416,7 @@ def test_yaml_with_merged_mappings(tmp_path):
     text = "name: x\ndata: {file: a}\n"
     text += "card: {one: &b {x: 1}, two: &d {<<: *b, x: 2}, three: {<<: *d}}\n"
     path.write_text(text)
-    assert read_options(path).card["three"] == {"x": 2}
+    assert read_options(path).card["two"] == {"x": 2}
 
 
 @pytest.mark.parametrize(
