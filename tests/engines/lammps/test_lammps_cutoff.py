@@ -17,7 +17,7 @@ CRYSTAL = (
 )
 
 
-@pytest.mark.parametrize("keywords", ["", "skin 0", "halo wide", "halo wide skin 0"])
+@pytest.mark.parametrize("keywords", ["", "skin 0", "halo wide"])
 @pytest.mark.parametrize(
     ("kind", "constant"), [("sc", CUTOFF), ("fcc", CUTOFF * np.sqrt(2.0))], ids=["sc", "fcc"]
 )
