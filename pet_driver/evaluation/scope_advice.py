@@ -24,8 +24,8 @@ def warn_about_scope(name: str, hyper: Hyperparameters, scope: str) -> None:
     lost = ", ".join(output for output, _ in hyper.properties if output not in available)
     if lost:
         warnings.warn(
-            f"{name} has no {lost} in scope 'layer': this scope's readout features are invariant; "
-            "use scope atom or structure",
+            f"{name} has no {lost} in scope {scope!r}: this scope's readout features are "
+            "invariant; use scope atom or structure",
             stacklevel=4,
         )
 

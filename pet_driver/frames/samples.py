@@ -30,6 +30,16 @@ class Samples:
     weights: Tensor | None
 
     @classmethod
+    def of(cls, frames: FrameSet | None, node_table: Tensor) -> Samples:
+        """Samples in the order of the frames, their weights in the dtype of the network.
+
+        :param frames: None: each centre is one sample
+        """
+        if frames is None:
+            return cls(torch.arange(len(node_table), device=node_table.device), None, None)
+        return cls(frames.centre, frames.frames, frames.weights.to(node_table.dtype))
+
+    @classmethod
     def in_order(
         cls, frames: FrameSet | None, position: Tensor, order: Tensor
     ) -> tuple[Samples, Tensor]:
@@ -84,15 +94,7 @@ class SamplePart:
         index = self.samples.index
         *edges, nodes = (table.index_select(0, index) for table in tables)
         values = self.evaluate(self.samples.frames, edges, nodes)
-        n_centres, weights = len(tables[-1]), self.samples.weights
-        means = [averaged(x, index, weights, n_centres) for x in values]
-        if not self.variances:
-            return means, []
-        squares = (
-            (x - mean.index_select(0, index)).square()
-            for x, mean in zip(values, means, strict=True)
-        )
-        return means, [averaged(x, index, weights, n_centres) for x in squares]
+        return moments([values], [index], [self.samples.weights], len(tables[-1]), self.variances)
 
 
 def slots_taken(valid: Tensor) -> Tensor:
@@ -107,8 +109,45 @@ def slots_taken(valid: Tensor) -> Tensor:
     return (valid * slots).amax(1)
 
 
-def averaged(values: Tensor, index: Tensor, weights: Tensor, n_centres: int) -> Tensor:
-    """Weighted sums of the values (n_samples, ...) of each centre, (n_centres, ...)."""
-    weighted = values * weights.view(-1, *(1,) * (values.dim() - 1))
+def moments(
+    found: Sequence[Sequence[Tensor]],
+    indices: Sequence[Tensor],
+    weights: Sequence[Tensor | None],
+    n_centres: int,
+    variances: bool,
+) -> Moments:
+    """Averages and, if asked for, variances of results that were evaluated in several tables.
+
+    :param found: results of each table, (n_samples_of_table, ...) each
+    :param indices: (n_samples_of_table,) for each table, the centres
+    :param weights: likewise; None: 1
+    :param variances: not without weights
+    """
+    results = list(zip(*found, strict=True))
+    means = [_sums(values, indices, weights, n_centres) for values in results]
+    if not variances:
+        return means, []
+    squares = (
+        [(x - mean.index_select(0, k)).square() for x, k in zip(values, indices, strict=True)]
+        for values, mean in zip(results, means, strict=True)
+    )
+    return means, [_sums(x, indices, weights, n_centres) for x in squares]
+
+
+def _sums(
+    values: Sequence[Tensor],
+    indices: Sequence[Tensor],
+    weights: Sequence[Tensor | None],
+    n_centres: int,
+) -> Tensor:
+    """Weighted sums of the values of each centre, (n_centres, ...), over all tables."""
+    shape = values[0].shape[1:]
+    weighted = [
+        x if weight is None else x * weight.view(-1, *(1,) * len(shape))
+        for x, weight in zip(values, weights, strict=True)
+    ]
     # The weights may be more precise than the values, and then so are the sums.
-    return weighted.new_zeros(n_centres, *values.shape[1:]).index_add(0, index, weighted)
+    total = weighted[0].new_zeros(n_centres, *shape)
+    for x, index in zip(weighted, indices, strict=True):
+        total = total.index_add_(0, index, x)
+    return total

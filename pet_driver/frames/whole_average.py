@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from ..runtime.table_sizes import TableSizes
 from .frame_set import FrameSet
-from .samples import Evaluate, Moments, SamplePart, Samples, slots_taken
+from .samples import Evaluate, Moments, SamplePart, Samples, moments, slots_taken
 
 # With samples in the order of their neighbors: the shares at which all classes but the last end.
 # About those that leave the least padding in liquid water.
@@ -47,7 +47,7 @@ class WholeAverage:
 
         :param evaluate: gives tables of edges, if any, as wide as ``edge_tables``
         """
-        samples = _samples(self._frames, node_table)
+        samples = Samples.of(self._frames, node_table)
         if self._classes is not None:
             return self._classes.average(evaluate, edge_tables, node_table, samples, variances)
         width = edge_tables[0].shape[1]
@@ -114,16 +114,8 @@ class WidthClasses:
             frames = torch.split(samples.frames.index_select(0, order), counts)
             weights = torch.split(samples.weights.index_select(0, order), counts)
         found = [evaluate(*x) for x in zip(frames, edges, nodes, strict=True)]
-        results = [list(x) for x in zip(*found, strict=True)]
-        n_centres = len(node_table)
-        means = [_sums(values, indices, weights, n_centres) for values in results]
-        if not variances or samples.weights is None:
-            return means, []
-        squares = (
-            [(x - mean.index_select(0, k)).square() for x, k in zip(values, indices, strict=True)]
-            for values, mean in zip(results, means, strict=True)
-        )
-        return means, [_sums(x, indices, weights, n_centres) for x in squares]
+        given = variances and samples.weights is not None
+        return moments(found, indices, weights, len(node_table), given)
 
 
 def class_ends(n_samples: int) -> tuple[float, ...]:
@@ -132,33 +124,6 @@ def class_ends(n_samples: int) -> tuple[float, ...]:
         if (1.0 - ends[-1]) * n_samples >= _LEAST_SAMPLES:
             return ends
     return ()
-
-
-def _samples(frames: FrameSet | None, node_table: Tensor) -> Samples:
-    """Samples in the order of the frames, their weights in the dtype of the network."""
-    if frames is None:
-        return Samples(torch.arange(len(node_table), device=node_table.device), None, None)
-    return Samples(frames.centre, frames.frames, frames.weights.to(node_table.dtype))
-
-
-def _sums(
-    values: Sequence[Tensor],
-    indices: Sequence[Tensor],
-    weights: Sequence[Tensor | None],
-    n_centres: int,
-) -> Tensor:
-    """Weighted sums of the values of each centre, (n_centres, ...), over all classes.
-
-    :param values: (n_of_class, ...) each
-    :param indices: (n_of_class,) each, the centres
-    :param weights: (n_of_class,) each, None: 1
-    """
-    shape = values[0].shape[1:]
-    total = values[0].new_zeros(n_centres, *shape)
-    for x, index, weight in zip(values, indices, weights, strict=True):
-        weighted = x if weight is None else x * weight.view(-1, *(1,) * len(shape))
-        total.index_add_(0, index, weighted)
-    return total
 
 
 def _rows(table: Tensor, widths: Sequence[int], indices: Sequence[Tensor]) -> tuple[Tensor, ...]:

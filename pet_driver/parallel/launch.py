@@ -46,9 +46,9 @@ def start_mpi() -> MPI.Comm:
     of_mpiexec = any(name in os.environ for name in (_OPEN_MPI_SIZE, _MPICH_SIZE))
     if _started(_SRUN_SIZE) > 1 and not of_mpiexec:
         raise PetDriverError(
-            f"srun started {os.environ[_SRUN_SIZE]} processes that would each run alone, as it "
-            f"told nothing to {mpi_version()}, which mpi4py uses; give srun the option --mpi=pmi2 "
-            f"or what the site recommends, or unset {_SRUN_SIZE} for runs that belong apart"
+            f"srun started {os.environ[_SRUN_SIZE]} processes that would each run alone, as "
+            f"{mpi_version()}, which mpi4py uses, has not found the others; give srun the option "
+            f"--mpi=pmi2 or what the site recommends, or unset {_SRUN_SIZE} for independent runs"
         )
     return MPI.COMM_WORLD
 

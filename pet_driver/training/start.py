@@ -80,7 +80,6 @@ def check_frames(split: Split, hyper: Hyperparameters, patience: int = 0) -> Non
     """Check what a batch would stop at, before the first step.
 
     :param patience: number of validations without a lower error that end the training, 0: none
-
     :raises PetDriverError: if two atoms coincide, the model does not know a charge or spin, or no
         structure to train on has a label
     """

@@ -29,6 +29,16 @@ def test_same_numbers(case, device):
     same(found, expected)
 
 
+def evaluated_again(checkpoint, structures, expected, options):
+    """A potential on the GPU that has evaluated them four times, and its waits in the last step."""
+    with PretendedGpu() as gpu:
+        potential = Potential(checkpoint, dtype="float64", device="cuda", **options)
+        for _ in range(4):
+            gpu.reset()
+            same(potential.compute(structures), expected)
+        return potential, gpu.reset().totals()["waits"]
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", CASES)
 def test_same_numbers_again_and_again(case):
@@ -38,12 +48,7 @@ def test_same_numbers_again_and_again(case):
     bent = [MOLECULES[0], MOLECULES[2]]
     for structures in (bent, MOLECULES):  # with atoms on a line sizes stay measured
         expected = Potential(checkpoint, dtype="float64", **options).compute(structures)
-        with PretendedGpu() as gpu:
-            potential = Potential(checkpoint, dtype="float64", device="cuda", **options)
-            for _ in range(4):
-                gpu.reset()
-                same(potential.compute(structures), expected)
-            waits = gpu.reset().totals()["waits"]
+        potential, waits = evaluated_again(checkpoint, structures, expected, options)
         if potential.scope in ("layer", "none") and not options.keys() & {"chunk", "memory_share"}:
             assert (waits == 1) == (structures is bent or potential.scope == "none")
 
@@ -57,13 +62,9 @@ def test_many_samples(case):
     counts = {"layer": (400, 40), "none": (900, 100), "foreign": (700, 170)}[case]
     structures = counts[0] * MOLECULES[:1] + counts[1] * MOLECULES[2:3]
     expected = Potential(checkpoint, dtype="float64", **options).compute(structures)
-    with PretendedGpu() as gpu:
-        potential = Potential(checkpoint, dtype="float64", device="cuda", **options)
-        for _ in range(4):
-            gpu.reset()
-            same(potential.compute(structures), expected)
-        assert gpu.reset().totals()["waits"] == 1
-        (kept,) = [x for x in potential.resident._kept.values() if x is not None]
+    potential, waits = evaluated_again(checkpoint, structures, expected, options)
+    assert waits == 1
+    (kept,) = [x for x in potential.resident._kept.values() if x is not None]
     sizes = kept[1].sizes
     assert sizes[f"{WIDTHS}1"] < sizes.get(SEEN, sizes[NEIGHBORS])
 

@@ -48,8 +48,7 @@ class Service:
             if name not in EXTRAS:
                 raise PetDriverError(f"--extras names {name!r}; choose among {', '.join(EXTRAS)}")
         for potential in self.committee.potentials:
-            names = list(potential.outputs)
-            if "dipole" in self.extras and "dipole" not in names:
+            if "dipole" in self.extras and "dipole" not in potential.outputs:
                 raise PetDriverError(
                     f"the model {potential.name} has no dipole; leave it out of --extras"
                 )
