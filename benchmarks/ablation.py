@@ -1,15 +1,16 @@
 """Compare errors with and without frames, and for numbers of layers, after the same training time.
 
 python benchmarks/ablation.py benchmarks/ablation.yaml --data-folder FOLDER --minutes 30
-    [--study layers|indifference|ways|constants] [--only NAME ...] [--device DEVICE]
+    [--study layers|indifference|ways|drawing|constants] [--only NAME ...] [--device DEVICE]
 
 Trains variants of the options one after the other and prints a table. The study "layers": plain PET
 (with random rotations), scope layer, scope layer with one message layer, scope layer with AdamW
 instead of Muon; then 1, 2 and 3 message layers with `--depth` attention layers in total. The study
-"indifference": ways to make the network agree over frames. The studies "ways" (all frames from the
-first step, or drawn ones turned at random) and "constants" (of the frames) take larger batches; use
-them with the options of a shipped model, and `trainings.py` to collect the logs. The models are
-kept in the output folder, the table in results/ablation_STUDY.json.
+"indifference": ways to make the network agree over frames. The study "drawing": one or two frames
+drawn at first, or all from the first step, one structure a step. The studies "ways" (all frames
+from the first step, or drawn ones turned at random) and "constants" (of the frames) take larger
+batches; use these three with the options of a shipped model, and `trainings.py` to collect the
+logs. The models are kept in the output folder, the table in results/ablation_STUDY.json.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def indifference(_depth: int) -> dict[str, dict[str, dict]]:
         "two_frames": {"frames_drawn": 2, **penalty, **variances},
         "turns_two_frames": {"frames_drawn": 2, **turns, **penalty, **variances},
     }
-    off = {"random_turns": False, "symmetrization_weight": 0.0, "frames_drawn": 1}
+    drawn = {"frames_drawn": 1, "sampled_share": 0.85}
+    off = {"random_turns": False, "symmetrization_weight": 0.0, **drawn}
     return {name: {"model": {}, "fit": {**off, **fit}} for name, fit in ways.items()}
 
 
@@ -91,6 +93,16 @@ def ways(_depth: int) -> dict[str, dict[str, dict]]:
     return {
         "all_frames": {"model": {}, "fit": {**every, "symmetrization_weight": 1.0}},
         "turns": {"model": {}, "fit": turns},
+    }
+
+
+def drawing(_depth: int) -> dict[str, dict[str, dict]]:
+    """One or two frames drawn in most of the training, or none: all frames from the first step."""
+    base = {"batch_size": 1, "random_turns": False}
+    drawn = {"one": (1, 0.8), "two": (2, 0.6), "all": (1, 0.0)}
+    return {
+        name: {"model": {}, "fit": {**base, "frames_drawn": count, "sampled_share": share}}
+        for name, (count, share) in drawn.items()
     }
 
 
@@ -108,12 +120,19 @@ def constants(_depth: int) -> dict[str, dict[str, dict]]:
         },
         "no_contrast": {**gentle, "pruning_fraction": 0.5, "pruning_width": 0.5},
     }  # fmt: skip
-    return {name: {"model": {"frames": frames}, "fit": TURNS} for name, frames in found.items()}
+    fit = {**TURNS, "sampled_share": 0.85}
+    return {name: {"model": {"frames": frames}, "fit": fit} for name, frames in found.items()}
 
 
-TURNS = {"random_turns": True, "symmetrization_weight": 0.3}
+TURNS = {"random_turns": True, "symmetrization_weight": 0.3, "frames_drawn": 1}
 # Options of each variant that differ from the given ones, by section, for a number of layers.
-STUDIES = {"layers": layers, "indifference": indifference, "ways": ways, "constants": constants}
+STUDIES = {
+    "layers": layers,
+    "indifference": indifference,
+    "ways": ways,
+    "drawing": drawing,
+    "constants": constants,
+}
 
 
 def train(name: str, changes: dict[str, dict], content: dict, chosen: argparse.Namespace) -> Path:

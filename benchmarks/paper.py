@@ -7,7 +7,9 @@ python benchmarks/paper.py --report
 Each experiment is trained plain (with random rotations) and exact (scope layer), for the same time
 and with the same options, so the machine should do nothing else meanwhile: liquid water with
 different numbers of layers and cutoffs, random CH4 with energies alone and with forces (learning
-curves), alloys of 25 elements, silicon, lithium, and dipoles of dipeptides. Trainings that
+curves), alloys of 25 elements, silicon, lithium, and dipoles of dipeptides. Each plain model is
+also evaluated with the average over frames of the paper itself (`paper_averages.py`), which needs
+no further training. Trainings that
 results/paper.json holds are not repeated, so the command continues where it was interrupted.
 Several run at once, plain beside exact, on their shares of the cores. --only chooses experiments
 whose name contains a text. Prints the table of test errors and their ratios, and draws the learning
@@ -111,11 +113,11 @@ def complete(jobs: list[Job], chosen: argparse.Namespace, found: dict[str, Any])
         waited = {pool.submit(train, job, chosen): job for job in jobs}
         try:
             for future in as_completed(waited):
-                job, card = waited[future], future.result()
+                job, row = waited[future], future.result()
                 rows = found.setdefault(
                     job.experiment.name, {"study": job.experiment.study, "trainings": []}
                 )
-                rows["trainings"].append(row_of(job, card, chosen))
+                rows["trainings"].append(row)
                 write_results("paper", {"ratios of the paper": PAPER, "experiments": found})
         finally:
             pool.shutdown(cancel_futures=True)
@@ -137,12 +139,12 @@ def row_of(job: Job, card: dict[str, Any], chosen: argparse.Namespace) -> dict[s
 
 
 def train(job: Job, chosen: argparse.Namespace) -> dict[str, Any]:
-    """Train once, on this training's share of the cores; the card of the model."""
+    """Train once, on this training's share of the cores; what is recorded of it."""
     folder = chosen.output / job.name
     folder.mkdir(parents=True, exist_ok=True)
     data = job.experiment.prepare(chosen.data_folder, folder / "data")
     path = folder / "options.yaml"
-    options = job.experiment.options(job.name, job.exact, job.seed, chosen.minutes, chosen.device)
+    options = job.experiment.options(job.name, job.exact, job.seed, chosen.minutes)
     path.write_text(yaml.safe_dump(options))
     command = [sys.executable, "-m", "pet_driver.cli.main", "train", str(path)]
     command += ["-o", str(folder), "--data-folder", str(data), "--device", chosen.device]
@@ -154,9 +156,25 @@ def train(job: Job, chosen: argparse.Namespace) -> dict[str, Any]:
         ended = subprocess.run(command, env=environment, stdout=log, stderr=log)
     if ended.returncode:
         raise SystemExit(f"the training {job.name} failed: {output.read_text().splitlines()[-1]}")
+    row = row_of(job, load_checkpoint(folder / f"{job.name}.safetensors").card, chosen)
+    if not job.exact:
+        row["same weights"] = averages(folder, data, environment)
     print(f"trained {job.name}", flush=True)
-    card: dict[str, Any] = load_checkpoint(folder / f"{job.name}.safetensors").card
-    return card
+    return row
+
+
+def averages(folder: Path, data: Path, environment: dict[str, str]) -> dict[str, Any]:
+    """Errors of a plain model as it is, and with the average over frames of the paper.
+
+    :param folder: of the training; data: folder of its data
+    """
+    command = [sys.executable, str(Path(__file__).with_name("paper_averages.py")), str(folder)]
+    command += ["--data-folder", str(data)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if ended.returncode:
+        raise SystemExit(f"{folder.name} was not averaged: {ended.stderr.splitlines()[-1]}")
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
 
 
 def lines(found: dict[str, Any]) -> Iterator[tuple[str, str, float, float, float, float]]:
@@ -177,15 +195,23 @@ def lines(found: dict[str, Any]) -> Iterator[tuple[str, str, float, float, float
                 yield name, kind, float(np.mean(plain)), float(np.mean(exact)), *spreads
 
 
+def ratio_of_same_weights(rows: list[dict[str, Any]], kind: str) -> float | None:
+    """Mean ratio of the errors of plain models with and without the average of the paper."""
+    errors = [row["same weights"]["errors"] for row in rows if "same weights" in row]
+    ratios = [x["averaged"][kind] / x["plain"][kind] for x in errors if kind in x["plain"]]
+    return float(np.mean(ratios)) if ratios else None
+
+
 def report(found: dict[str, Any]) -> None:
     """Print the table of errors on test frames."""
-    print("| experiment | error | plain | exact | exact over plain |")
-    print("|---|---|---|---|---|")
+    print("| experiment | error | plain | exact | exact over plain | same weights averaged |")
+    print("|---|---|---|---|---|---|")
     for name, kind, plain, exact, of_plain, of_exact in lines(found):
         spread = [f" ± {x:.2g}" if x else "" for x in (of_plain, of_exact)]
+        averaged = ratio_of_same_weights(found[name]["trainings"], kind)
         print(
             f"| {name} | {kind} | {plain:.4g}{spread[0]} | {exact:.4g}{spread[1]} "
-            f"| {exact / plain:.3f} |"
+            f"| {exact / plain:.3f} | {'' if averaged is None else f'{averaged:.3f}'} |"
         )
     told = ", ".join(f"{name} {ratio:.2f}" for name, ratio in PAPER.items())
     print(f"ratios of force errors in the paper: {told}")

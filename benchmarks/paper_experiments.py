@@ -36,28 +36,22 @@ class Experiment:
     energies_only: bool = False
     seeds: int = 1
 
-    def options(
-        self, name: str, exact: bool, seed: int, minutes: float, device: str
-    ) -> dict[str, Any]:
-        """Content of an options file.
-
-        :param device: on a GPU all frames cost little more than one, so that none are drawn there
-        """
+    def options(self, name: str, exact: bool, seed: int, minutes: float) -> dict[str, Any]:
+        """Content of an options file."""
         base = yaml.safe_load((MODELS / "water.yaml").read_text())
         scope = {"scope": "layer", "frames": "speed"} if exact else {"scope": "none"}
         model = {**base["model"], **SMALL, **self.model, **scope}
         if not exact:
             model.pop("frames", None)
+        # Whether frames are drawn depends on how many atoms have, and on the device.
+        fit = {key: value for key, value in base["fit"].items() if key != "sampled_share"}
         timed = {"schedule": "time", "max_time": 60.0 * minutes, "steps": 10**8, "seed": seed}
-        if not exact:
-            scope_fit = {"symmetrization_weight": 0.0}
-        else:
-            scope_fit = {"sampled_share": 0.8 if device == "cpu" else 0.0}
+        scope_fit: dict[str, Any] = {} if exact else {"symmetrization_weight": 0.0}
         return {
             "name": name,
             "data": dict(self.data),
             "model": model,
-            "fit": {**base["fit"], **self.fit, **scope_fit, **timed},
+            "fit": {**fit, **self.fit, **scope_fit, **timed},
         }
 
     def prepare(self, data_folder: Path, work: Path) -> Path:

@@ -83,7 +83,7 @@ def main() -> None:
     options = read_options(chosen.options)
     modes = {}
     for mode, share in MODES.items():
-        fit = dataclasses.replace(options.fit, sampled_share=share)
+        fit = dataclasses.replace(options.fit, sampled_share=share, frames_drawn=1)
         changed = dataclasses.replace(options, fit=fit)
         modes[mode] = profile(changed, chosen.data_folder, chosen.steps)
         show(mode, modes[mode])

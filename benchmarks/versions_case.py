@@ -36,6 +36,7 @@ fit:
   energy_spread_weight: 100.0
   message_spread_weight: 0.1
   sampled_share: {sampled_share}
+  frames_drawn: 1
   validate_every: 1000000
 """
 

@@ -73,7 +73,7 @@ def start(settings: Settings, folder: Path, name: str, device: str, **fit: objec
 
 def losses(settings: Settings, folder: Path, precision: str, frames: str, steps: int) -> Row:
     """Steps from new weights, timed."""
-    fit = {"precision": precision, "sampled_share": _SAMPLED[frames]}
+    fit = {"precision": precision, "sampled_share": _SAMPLED[frames], "frames_drawn": 1}
     training = start(settings, folder, f"{precision}_{frames[:3]}", settings.device, **fit)
     training.take_step()
     begin_peak(settings)

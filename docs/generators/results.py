@@ -103,6 +103,18 @@ _ABOUT = {
     ),
     "trainings_ways_silicon": ("Three ways of training: silicon", "python benchmarks/trainings.py"),
     "trainings_ways_water": ("Two ways of training: water", "python benchmarks/trainings.py"),
+    "trainings_drawing_silicon": (
+        "One or two frames drawn, or all: silicon",
+        "python benchmarks/trainings.py",
+    ),
+    "trainings_drawing_water": (
+        "One frame drawn, or all: water",
+        "python benchmarks/trainings.py",
+    ),
+    "trainings_drawing_dipeptides": (
+        "One frame drawn, or all: dipeptides",
+        "python benchmarks/trainings.py",
+    ),
     "trainings_curve_silicon": (
         "Constants of the frames in training: silicon",
         "python benchmarks/trainings.py",

@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..errors import PetDriverError
-from ..evaluation.scopes import Evaluator
 from ..files.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ..graph import System
 from ..training import Training, TrainingOptions
 from ..training.accuracy import SYMMETRIZATION
 from ..training.data import Frame, Split
+from ..training.frame_drawing import FEW_FRAMES, frames_per_atom
 from ..training.labels import Labels
 from ..training.loop import Loop
 from ..training.monitor import Monitor
@@ -37,8 +35,6 @@ _VALIDATIONS = 12
 _TIMED = 4  # steps
 _SAMPLED_SHARE = 0.6  # of the tuning, in which frames are drawn
 _FRAMES_DRAWN = 2  # per atom: a variance needs two
-_FEW_FRAMES = 3.0  # per atom: all of them cost about as much as those drawn
-_COUNTED = 8  # structures whose frames are counted
 _SCORES = "validation"  # key of the card of the best weights
 
 
@@ -104,6 +100,8 @@ class Tuning:
     :param student: model in scope "layer"
     :param training: positions of the structures to tune on; validation: to choose the weights by
     :param folder: of the training; it resumes from there
+
+    frames_per_atom: mean number of frames of an atom in some of the structures to tune on.
     """
 
     def __init__(
@@ -122,7 +120,9 @@ class Tuning:
         self._drawn_share = 0.0
         # All frames: steps are timed.
         self._training = self._made(dataclasses.replace(self._fit(), sampled_share=0.0))
-        if self.frames_per_atom() > _FEW_FRAMES:
+        network, batches = self._training.state.network, self._training.batches
+        self.frames_per_atom = frames_per_atom(network, batches, self._split.training)
+        if self.frames_per_atom > FEW_FRAMES:
             self._drawn_share = _SAMPLED_SHARE
         self.untouched = Scores.of(self._training.validate(0.0))
 
@@ -146,14 +146,6 @@ class Tuning:
         except PetDriverError as error:
             warnings.warn(f"the tuning ended early: {error}", stacklevel=2)
         return best.model()
-
-    def frames_per_atom(self) -> float:
-        """Mean number of frames of an atom, of some structures to tune on."""
-        training = self._training
-        graph, _ = training.batches.make(self._split.training[:_COUNTED])
-        with torch.no_grad():
-            frames = Evaluator(training.state.network, "layer").frames(graph)
-        return len(frames.centre) / frames.n_centres
 
     def _made(self, fit: FitOptions) -> Training:
         data = DataOptions(file=_SOURCE, property_keys=self._properties)

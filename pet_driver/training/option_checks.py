@@ -58,5 +58,5 @@ def check_together(options: TrainingOptions) -> None:
             f"fit.patience is {fit.patience}, but no structures are kept to validate on; give "
             "data.validation, or leave patience out"
         )
-    if fit.final_share > 1.0 or fit.sampled_share > 1.0:
+    if max(fit.final_share, fit.sampled_share or 0.0) > 1.0:
         raise PetDriverError("fit.final_share and fit.sampled_share are shares; give 0 to 1")

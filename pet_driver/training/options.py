@@ -56,10 +56,11 @@ class FitOptions:
     The learning rate rises over ``warmup_steps`` and then falls along a cosine to zero at
     ``steps``, or with ``schedule: time`` at ``max_time`` (seconds) if that comes first. During the
     first part of the training, its share ``sampled_share``, ``frames_drawn`` frames per centre and
-    layer are drawn; after that, all frames are averaged. With ``random_turns`` each drawn frame is
-    turned at random, so that the network sees every orientation, not those of frames alone: the
-    symmetrization force becomes small early, but errors fall more slowly. A small share is best
-    where all frames cost little more than one, as on a GPU.
+    layer are drawn; after that, all frames are averaged. None: 0 on a GPU and where atoms have at
+    most three frames on average, as all of them cost little more than one there; else 0.6. With
+    ``random_turns`` each drawn frame is turned at random, so that the network sees every
+    orientation, not those of frames alone: the symmetrization force becomes small early, but errors
+    fall more slowly.
 
     Weights multiply squared errors in units of the root-mean-square force: of energies per atom,
     force components, virials per atom, and of covariant outputs in units of their root-mean-square
@@ -113,8 +114,8 @@ class FitOptions:
     message_variance_weight: float = 0.0
     clip_norm: float = 10.0
     ema_decay: float = 0.998
-    sampled_share: float = 0.8
-    frames_drawn: int = 1
+    sampled_share: float | None = None
+    frames_drawn: int = 2
     random_turns: bool = False
     symmetrization_weight: float = 1.0
     rotate: bool | None = None

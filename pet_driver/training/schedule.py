@@ -61,8 +61,8 @@ class Schedule:
         return share > 0.0 and self.done(step, elapsed) >= 1.0 - share
 
     def sampled(self, step: int, elapsed: float) -> bool:
-        """Whether one frame per centre is drawn, instead of averaging over all."""
-        return self.done(step, elapsed) < self.fit.sampled_share
+        """Whether frames of each centre are drawn, instead of averaging over all."""
+        return self.done(step, elapsed) < (self.fit.sampled_share or 0.0)
 
     def ended(self, step: int, elapsed: float, worse: int) -> bool:
         """Whether all steps are done, or the time or the patience is over.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import warnings
@@ -18,6 +19,7 @@ from .accuracy import Comparison, energy_offset, summary
 from .baseline import fit_baseline
 from .batches import Batches
 from .data import Frame, Split, read_split, species_of, thinned
+from .frame_drawing import share_of_drawing
 from .gradients import BatchGradients
 from .label_consistency import inconsistencies
 from .loop import Loop
@@ -64,7 +66,7 @@ class Training:
         workers: Workers | None = None,
         split: Split | None = None,
     ) -> None:
-        self.options, self.folder = options, folder
+        self.folder = folder
         fit = options.fit
         self.workers = workers or Workers(device)
         self.device = choose_device(self.workers.device_name)
@@ -78,8 +80,12 @@ class Training:
         self.scales = initial_scales(options, self.hyper, origin, self.split.training)
         sizes = [len(frame.system) for frame in self.split.training]
         order = Order(sizes, fit.batch_size, fit.batch_atoms, fit.seed)
-        self.state = TrainingState(network, self.scales, order, fit)
         self.batches = Batches(self.hyper, self.scales, self.device)
+        if fit.sampled_share is None:
+            share = share_of_drawing(network, self.batches, self.split.training)
+            fit = dataclasses.replace(fit, sampled_share=share)
+        self.options = dataclasses.replace(options, fit=fit)
+        self.state = TrainingState(network, self.scales, order, fit)
         self.schedule = Schedule(fit)
         rotate = self.hyper.scope == "none" if fit.rotate is None else fit.rotate
         self.gradients = BatchGradients(fit, self.batches, self.schedule, self.workers, rotate)

@@ -34,5 +34,5 @@ def test_frames_are_drawn_where_atoms_have_many(structures, share, tmp_path):
     student, teacher = replace(student, hyper=hyper), Teacher(Potential(origin), 1)
     frames = [labelled_frame(x, teacher.label(x, k), k) for k, x in enumerate(structures(4))]
     tuning = Tuning(student, frames[1:], frames[:1], (), TuningOptions(1.0, steps=2), tmp_path)
-    assert (tuning.frames_per_atom() > 3.0) == (share > 0.0)
+    assert (tuning.frames_per_atom > 3.0) == (share > 0.0)
     assert tuning._fit().sampled_share == share
