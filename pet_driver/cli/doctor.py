@@ -36,10 +36,12 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from ..diagnosis import describe_machine, describe_software, describe_speed
+    from ..runtime.devices import choose_device
 
     if arguments.json:
         check_folder_of(arguments.json)
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    choose_device(device)
     found = {"software": describe_software(), "machine": describe_machine()}
     _print("software", found["software"])
     _print("machine", found["machine"])

@@ -85,9 +85,23 @@ def _check(arguments: argparse.Namespace) -> None:
         raise PetDriverError("nothing would be written; give --output FILE or --report FOLDER")
     if arguments.report is not None and arguments.report.is_file():
         raise PetDriverError(f"the report {arguments.report} is a file; give a folder")
-    if arguments.output is None:
-        return
-    check_folder_of(arguments.output)
+    if arguments.report is None:
+        _check_no_labels(arguments)
+    if arguments.output is not None:
+        check_folder_of(arguments.output)
+
+
+def _check_no_labels(arguments: argparse.Namespace) -> None:
+    """Check that nothing is said about labels, which are not read without --report."""
+    labels = argparse.ArgumentParser()
+    add_label_options(labels)
+    for name, unused in vars(labels.parse_args([])).items():
+        if getattr(arguments, name) != unused:
+            flag = f"--{name.replace('_', '-')}"
+            raise PetDriverError(
+                f"{flag} is given, but labels are read for --report only; add --report FOLDER, "
+                f"or leave {flag} out"
+            )
 
 
 def _check_structures(path: Path, structures: list[Atoms], potential: Potential) -> None:

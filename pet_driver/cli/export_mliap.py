@@ -44,9 +44,11 @@ def run(arguments: argparse.Namespace) -> None:
     path = find_model(arguments.model).resolve()
     _write(arguments, potential, path)
     elements = " ".join(_symbols(potential.species))
+    name = arguments.output.name
+    quoted = f'"{name}"' if " " in name else name
     print(
         f"wrote {arguments.output}, which points to {path}\n"
-        f"\n  pair_style mliap unified {arguments.output.name} 1\n"
+        f"\n  pair_style mliap unified {quoted} 1\n"
         f"  pair_coeff * * {elements}          # the element of each atom type\n"
         f"  comm_modify cutoff {potential.hyper.depth * potential.neighbor_cutoff + 2.0:.2f}\n\n"
         "Python inside LAMMPS must find pet_driver: activate this environment, or put it into "

@@ -248,6 +248,13 @@ def test_labels_that_are_named_wrongly(tmp_path, model_file, molecule, capsys, o
     assert sentence in capsys.readouterr().err
 
 
+def test_labels_that_nothing_reads(tmp_path, model_file, molecule, capsys):
+    ase.io.write(tmp_path / "in.xyz", molecule, format="extxyz")
+    arguments = ["eval", str(model_file), str(tmp_path / "in.xyz"), "-o", str(tmp_path / "out.xyz")]
+    assert main([*arguments, "--property-key", "dipole=mu"]) == 2
+    assert "--property-key is given, but labels are read for --report" in capsys.readouterr().err
+
+
 def test_ipi_needs_one_address(tmp_path, model_file, molecule, capsys):
     ase.io.write(tmp_path / "init.xyz", molecule, format="extxyz")
     assert main(["ipi", str(model_file), "--template", str(tmp_path / "init.xyz")]) == 2

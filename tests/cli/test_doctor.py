@@ -42,7 +42,7 @@ def test_times_are_compared_with_recorded_ones(capsys):
 def test_bad_input_is_one_sentence(tmp_path, capsys):
     assert main(["doctor", "--no-timing", "--json", str(tmp_path / "no" / "where.json")]) == 2
     assert "there is no folder" in capsys.readouterr().err
-    assert main(["doctor", "--device", "gpu"]) == 2
+    assert main(["doctor", "--device", "gpu", "--no-timing"]) == 2
     assert "choose cpu, cuda or cuda:N" in capsys.readouterr().err
 
 
