@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import figures
 
 from . import plots, tables
+from .values import shown
 from .writing import Writer, code, plain, table
 
 T = TypeVar("T")
@@ -123,6 +124,11 @@ _ABOUT = {
         "Constants of the frames in training: water",
         "python benchmarks/trainings.py",
     ),
+    "learning_curve_silicon": (
+        "What limits a model of silicon",
+        "python benchmarks/learning_curve.py",
+    ),
+    "learning_curve_water": ("What limits a model of water", "python benchmarks/learning_curve.py"),
     "paper": (
         "The experiments of the paper: plain and exact training",
         "python benchmarks/paper.py DATA_FOLDER --minutes 10",
@@ -225,7 +231,7 @@ def _origin(name: str, content: dict[str, Any], command: str) -> list[str]:
 def generic(content: dict[str, Any], depth: int = 2) -> list[str]:
     """Tables of anything: numbers and texts first, then rows, then what is nested deeper."""
     simple = {k: v for k, v in content.items() if not isinstance(v, dict | list)}
-    rows = [(plain(str(key)), tables.shown(value)) for key, value in simple.items()]
+    rows = [(plain(str(key)), shown(value)) for key, value in simple.items()]
     lines = table(("", ""), rows) if rows else []
     for key, value in content.items():
         if not value or key in simple:
@@ -238,7 +244,7 @@ def generic(content: dict[str, Any], depth: int = 2) -> list[str]:
         elif isinstance(value, dict):
             lines += [title, "", *generic(value, depth + 1)]
         else:
-            lines += [title, "", *(f"- {tables.shown(one)}" for one in value), ""]
+            lines += [title, "", *(f"- {shown(one)}" for one in value), ""]
     return lines
 
 

@@ -3,39 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean, stdev
 from typing import Any
 
+from .training_tables import TRAINING_TABLES
+from .values import number, shown
 from .writing import plain, table
 
 Content = Mapping[str, Any]
-_LONGEST = 8  # of a list that is shown in a cell
-
-
-def shown(value: object) -> str:
-    """A value of a file as it stands in a table."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return number(value)
-    if isinstance(value, Mapping):
-        return ", ".join(f"{plain(str(key))} {shown(x)}" for key, x in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        if len(value) > _LONGEST:
-            return f"{len(value)} entries"
-        return ", ".join(map(shown, value))
-    return plain(str(value))
-
-
-def number(value: float) -> str:
-    """Three digits that count."""
-    if value and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.1e}"
-    if abs(value) >= 100.0:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
 
 
 def of_rows(rows: Sequence[Content], left_out: tuple[str, ...] = ()) -> list[str]:
@@ -204,74 +178,6 @@ def _symmetrize(content: Content) -> list[str]:
     ]
 
 
-def _trainings(content: Content) -> list[str]:
-    keys = ("steps", "epochs", "frames per atom", "energy", "force", "symmetrization force")
-    rows = [
-        (f"`{name}`", *(number(found[key]) for key in keys))
-        for name, found in content["trainings"].items()
-    ]
-    return [
-        f"Trained on {plain(content['trained on'])}. Errors on the validation structures:",
-        "energy in meV/atom, forces in meV/Å.",
-        *table(("training", *keys), rows),
-    ]
-
-
-# Errors of the experiments of the paper, with the words of their columns.
-_PAPER_ERRORS = {
-    "force_rmse_meV_per_angstrom": "forces, meV/Å",
-    "energy_rmse_meV_per_atom": "energies, meV/atom",
-    "dipole_rmse": "dipoles, e·Å",
-}
-
-
-def _paper(content: Content) -> list[str]:
-    rows = []
-    for name, experiment in content["experiments"].items():
-        for kind, label in _PAPER_ERRORS.items():
-            plain_errors, exact_errors = (
-                [
-                    training["errors"][kind]
-                    for training in experiment["trainings"]
-                    if training["scope"] == scope and kind in training["errors"]
-                ]
-                for scope in ("plain", "exact")
-            )
-            if plain_errors and exact_errors:
-                ratio = fmean(exact_errors) / fmean(plain_errors)
-                errors = (_with_spread(plain_errors), _with_spread(exact_errors))
-                averaged = _same_weights(experiment["trainings"], kind)
-                rows.append((plain(name), label, *errors, f"{ratio:.2f}", averaged))
-    minutes = sorted(
-        {x["minutes"] for e in content["experiments"].values() for x in e["trainings"]}
-    )
-    told = ", ".join(f"{name} {x:.2f}" for name, x in content["ratios of the paper"].items())
-    return [
-        "Root-mean-square errors on structures that no training saw, after",
-        f"{shown(minutes)} minutes on one core each, plain (rotated at random) and exact (scope",
-        "`layer`) with the same options; with the standard deviation over seeds where there are",
-        "several. Last column: errors of the plain model's weights, not trained further, averaged",
-        "over frames as in the paper (scope `structure`), over those without the average, on some",
-        f"of these structures. Ratios of force errors in arXiv 2305.19302: {told}.",
-        *table(
-            ("experiment", "error of", "plain", "exact", "exact over plain", "averaged over plain"),
-            rows,
-        ),
-    ]
-
-
-def _same_weights(trainings: Sequence[Content], kind: str) -> str:
-    """Mean ratio of errors with and without the average, of the same weights."""
-    errors = [row["same weights"]["errors"] for row in trainings if "same weights" in row]
-    ratios = [x["averaged"][kind] / x["plain"][kind] for x in errors if kind in x["plain"]]
-    return f"{fmean(ratios):.2f}" if ratios else ""
-
-
-def _with_spread(errors: Sequence[float]) -> str:
-    spread = f" ± {number(stdev(errors))}" if len(errors) > 1 else ""
-    return number(fmean(errors)) + spread
-
-
 # By the beginning of the name of a file.
 TABLES: dict[str, Callable[[Content], list[str]]] = {
     "ecse_cost": _ecse_cost,
@@ -280,6 +186,5 @@ TABLES: dict[str, Callable[[Content], list[str]]] = {
     "gpu_counts": _gpu_counts,
     "symmetrization_": _symmetrization,
     "symmetrize_": _symmetrize,
-    "trainings_": _trainings,
-    "paper": _paper,
+    **TRAINING_TABLES,
 }

@@ -94,6 +94,16 @@ def test_table_and_plot_of_the_experiments_of_the_paper(tmp_path):
     assert (tmp_path / "paper.png").stat().st_size > 1000
 
 
+def test_table_of_a_learning_curve():
+    errors = {
+        "training": {"force_rmse_meV_per_angstrom": 90.0, "energy_rmse_meV_per_atom": 1.0},
+        "test": {"force_rmse_meV_per_angstrom": 130.0, "energy_rmse_meV_per_atom": 4.0},
+    }
+    row = {"structures": 164, "minutes": 30.0, "steps": 4000, "epochs": 24.4, "errors": errors}
+    lines = tables.TABLES["learning_curve_"]({"trainings": [row]})
+    assert "| 164 | 30 | 4000 | 90 | 130 | 4 |" in lines
+
+
 @pytest.mark.parametrize("readme", EXAMPLES, ids=lambda path: path.parent.name)
 def test_examples_have_a_picture_and_what_draws_it(readme):
     case = readme.parent
