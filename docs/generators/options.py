@@ -8,7 +8,7 @@ import inspect
 from pet_driver.engines.lammps.options import _OWN, PairStyle
 from pet_driver.evaluation.options import OPTIONS, EvaluationOptions
 from pet_driver.frames import NAMED_CONSTANTS, FrameConstants
-from pet_driver.model import Hyperparameters
+from pet_driver.model import ForeignHyperparameters, Hyperparameters
 from pet_driver.training.options import DataOptions, FitOptions
 
 from .writing import Writer, code, plain, prose, table
@@ -54,15 +54,17 @@ def _training() -> list[str]:
         lines += [f"## {title}", "", prose(inspect.getdoc(kind) or ""), *_fields(kind)]
     lines += ["## model", "", prose(inspect.getdoc(Hyperparameters) or "").split(":param")[0]]
     lines += _fields(Hyperparameters)
-    return lines
+    lines += ["The elements are those of the data."]
+    lines += ["", prose(inspect.getdoc(ForeignHyperparameters) or "").split(":raises")[0]]
+    return [*lines, *_fields(ForeignHyperparameters)]
 
 
 def _fields(kind: type) -> list[str]:
     """Table of the fields of a data class, with choices where there are some."""
     rows = []
     for field in dataclasses.fields(kind):
-        if field.name == "foreign":
-            continue  # of converted models; a training does not set them
+        if field.name in ("foreign", "species"):
+            continue  # those of `foreign` have a table of their own; the data give the species
         choices = field.metadata.get("choices", ())
         rows.append(
             (code(field.name), _default(field), " or ".join(map(code, choices)), code(field.type))

@@ -77,6 +77,8 @@ def run(options: argparse.Namespace) -> None:
         checkpoint, described = choice.applied(checkpoint), _described(choice)
     save_checkpoint(checkpoint, output)
     names = [name for name, _ in checkpoint.hyper.properties]
+    if checkpoint.uncertainty is not None:
+        names.append("uncertainty of the energy")
     print(
         f"wrote {output}: {len(checkpoint.hyper.species)} elements, "
         f"{sum(w.numel() for w in checkpoint.weights.values()):,} parameters"

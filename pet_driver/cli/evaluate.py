@@ -149,7 +149,7 @@ def _labelled(arguments: argparse.Namespace, potential: Potential) -> list[Frame
         from ..training.options import DataOptions
     except ModuleNotFoundError as error:
         raise PetDriverError(
-            f"--report needs {error.name}; install it with `pip install pet-driver[train]`"
+            f"--report needs {error.name}; install it with `pip install 'pet-driver[train]'`"
         ) from error
     ranks = potential.outputs
     keys = _property_keys(arguments.property_key, list(ranks))

@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
         from ..distillation import SampleRun, SymmetrizeOptions, symmetrize
     except ModuleNotFoundError as error:
         raise PetDriverError(
-            f"symmetrize needs {error.name}; install it with `pip install pet-driver[train]`"
+            f"symmetrize needs {error.name}; install it with `pip install 'pet-driver[train]'`"
         ) from error
     folder = options.folder or options.output.with_name(f"{options.output.stem}_symmetrize")
     chosen = SymmetrizeOptions(

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
         from ..training import Training, Workers, read_options, start_workers
     except ModuleNotFoundError as error:
         raise PetDriverError(
-            f"training needs {error.name}; install it with `pip install pet-driver[train]`"
+            f"training needs {error.name}; install it with `pip install 'pet-driver[train]'`"
         ) from error
     if options.processes < 1:
         raise PetDriverError(f"--processes is {options.processes}; give at least 1")

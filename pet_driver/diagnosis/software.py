@@ -52,7 +52,7 @@ def describe_software() -> list[Finding]:
     for name, (purpose, extra) in _OPTIONAL.items():
         value = _version(name)
         if not value:
-            value = f"not installed; {purpose}: pip install pet-driver[{extra}]"
+            value = f"not installed; {purpose}: pip install 'pet-driver[{extra}]'"
         found.append(Finding(name, value))
     if _version("mpi4py"):
         found.append(_mpi())
@@ -78,7 +78,7 @@ def _mpi() -> Finding:
         return Finding(
             "two MPI ranks",
             "no mpiexec",
-            "mpi4py is installed but no mpiexec is in PATH; pip install pet-driver[lammps], or "
+            "mpi4py is installed but no mpiexec is in PATH; pip install 'pet-driver[lammps]', or "
             "load the site's MPI",
         )
     version, error = try_python(_MPI, [launcher, "-n", "2"])

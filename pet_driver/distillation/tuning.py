@@ -122,7 +122,8 @@ class Tuning:
         self._training = self._made(dataclasses.replace(self._fit(), sampled_share=0.0))
         network, batches = self._training.state.network, self._training.batches
         self.frames_per_atom = frames_per_atom(network, batches, self._split.training)
-        if self.frames_per_atom > FEW_FRAMES:
+        on_cpu = self._training.device.type == "cpu"
+        if on_cpu and self.frames_per_atom > FEW_FRAMES:
             self._drawn_share = _SAMPLED_SHARE
         self.untouched = Scores.of(self._training.validate(0.0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -149,15 +150,42 @@ def uncertainty(contents: Contents, energy: str) -> Tensor | None:
     """Matrix of `Potential.energy_uncertainty`, alpha L^-1, (n_features, n_features), eV.
 
     ``L L^T`` is the covariance of the last-layer features, and alpha the calibration factor (LLPR,
-    arXiv 2403.02251). None where the checkpoint has no uncertainties.
+    arXiv 2403.02251). None where the checkpoint has no uncertainties, or, with a warning, has them
+    in a layout that is not known.
     """
     base = energy.removeprefix("mtt::")
     name = "energy_uncertainty" if energy == "energy" else f"mtt::aux::{base}_uncertainty"
     cholesky = contents.llpr.get(f"cholesky_{name}")
+    covariance = contents.llpr.get(f"covariance_{name}")  # before version 4 of LLPR
     factor = contents.llpr.get(f"multiplier_{name}")
-    if cholesky is None or factor is None:
+    if cholesky is None and covariance is not None:
+        cholesky = _lower_factor(covariance)
+    if factor is None or cholesky is None:
+        if contents.llpr:
+            warnings.warn(
+                f"{contents.path} has no uncertainty of {energy} in a layout that pet-driver "
+                "reads, so it is left out",
+                stacklevel=2,
+            )
         return None
     lower = cholesky.to(torch.float64)
     identity = torch.eye(len(lower), dtype=torch.float64)
     inverse: Tensor = torch.linalg.solve_triangular(lower, identity, upper=False)
-    return float(factor) * inverse
+    return float(factor) * ENERGY_UNITS[contents.targets[energy].get("unit", "")] * inverse
+
+
+def _lower_factor(covariance: Tensor) -> Tensor:
+    """Cholesky factor of a covariance, with the smallest multiple of one that makes it definite.
+
+    As metatrain does for checkpoints that lack the factor.
+
+    :raises RuntimeError: if no multiple does
+    """
+    symmetric = 0.5 * (covariance + covariance.T).to(torch.float64)
+    identity = torch.eye(len(symmetric), dtype=torch.float64)
+    for power in range(-20, 16):
+        found = torch.linalg.cholesky_ex(symmetric + 10.0**power * identity)
+        lower: Tensor = found.L
+        if not found.info:
+            return lower
+    raise RuntimeError("the covariance of the features is not finite")

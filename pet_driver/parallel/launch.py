@@ -32,7 +32,7 @@ def start_mpi() -> MPI.Comm:
         from mpi4py import MPI
     except (ImportError, OSError, RuntimeError) as error:
         raise PetDriverError(
-            f"MPI cannot be loaded ({error}); install it with `pip install pet-driver[lammps]`"
+            f"MPI cannot be loaded ({error}); install it with `pip install 'pet-driver[lammps]'`"
         ) from error
     if MPI.Is_initialized():
         return MPI.COMM_WORLD

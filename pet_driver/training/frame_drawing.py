@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from ..evaluation.scopes import Evaluator
@@ -11,7 +13,7 @@ from .data import Frame
 
 FEW_FRAMES = 3.0  # per atom: all of them cost about as much as those drawn, and teach more
 _SHARE = 0.6
-_COUNTED = 8  # structures whose frames are counted
+_COUNTED = 8  # structures whose frames are counted, at most
 
 
 def share_of_drawing(network: PET, batches: Batches, frames: list[Frame]) -> float:
@@ -25,8 +27,11 @@ def share_of_drawing(network: PET, batches: Batches, frames: list[Frame]) -> flo
 
 
 def frames_per_atom(network: PET, batches: Batches, frames: list[Frame]) -> float:
-    """Mean number of frames of an atom in scope "layer", of the first few structures."""
-    graph, _ = batches.make(frames[:_COUNTED])
-    with torch.no_grad():
-        found = Evaluator(network, "layer").frames(graph)
-    return len(found.centre) / found.n_centres
+    """Mean number of frames of an atom in scope "layer", of a few structures, evenly chosen."""
+    count, atoms = 0, 0
+    for frame in frames[:: math.ceil(len(frames) / _COUNTED)]:
+        graph, _ = batches.make([frame])
+        with torch.no_grad():
+            found = Evaluator(network, "layer").frames(graph)
+        count, atoms = count + len(found.centre), atoms + found.n_centres
+    return count / atoms

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from ..evaluation.evaluation import EvaluationRequest
 from ..evaluation.rotation_error import random_rotations
 from ..frames import FrameSet
 from ..model import PET
@@ -62,15 +63,13 @@ class BatchGradients:
             sampler = self._sampling(step, sum(sizes), sum(sizes[: own.start]), sum(sizes[own]))
         unit = self.batches.scales.energy
         draws = self.fit.frames_drawn
-        predicted = predict(
-            network,
-            graph,
-            sampler,
+        request = EvaluationRequest(
+            weights_too=True,
+            sampler=sampler,
             variances=sampler is None or draws > 1,
-            differentiable=True,
             low_precision=self.fit.precision == "bfloat16",
-            unit=unit,
         )
+        predicted = predict(network, graph, request, unit)
         if sampler is not None and draws > 1:
             predicted = predicted.estimated_from(draws)
         atoms = torch.tensor(graph.sizes, dtype=torch.float64, device=self.batches.device)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..evaluation.evaluation import EvaluationRequest, FrameSampler
+from ..evaluation.evaluation import EvaluationRequest
 from ..evaluation.repulsion import Repulsion
 from ..evaluation.scopes import Evaluator
 from ..graph import Graph
@@ -19,29 +19,17 @@ from .values import BatchValues
 
 
 def predict(
-    network: PET,
-    graph: Graph,
-    sampler: FrameSampler | None = None,
-    variances: bool = True,
-    differentiable: bool = False,
-    low_precision: bool = False,
-    unit: float = 1.0,
+    network: PET, graph: Graph, request: EvaluationRequest | None = None, unit: float = 1.0
 ) -> BatchValues:
     """Predict energies, forces, virials and covariant outputs, in units of the network.
 
-    :param sampler: draws frames of each centre, in scope "layer"; None: all frames
-    :param variances: whether to return the variances over the frames in use, in scope "layer"
-    :param differentiable: keep what a gradient with respect to the weights needs
-    :param low_precision: run the network in bfloat16
+    :param request: None: with variances over all frames; only scope "layer" has variances
     :param unit: eV per unit of the network
     """
     hyper = network.hyper
-    request = EvaluationRequest(
-        weights_too=differentiable,
-        sampler=sampler,
-        variances=variances and hyper.scope == "layer",
-        low_precision=low_precision,
-    )
+    request = request or EvaluationRequest(variances=True)
+    if hyper.scope != "layer":
+        request = dataclasses.replace(request, variances=False)
     found = Evaluator(network, hyper.scope).evaluate(graph, request)
     repulsion = Repulsion.of(hyper, graph.vectors.device)
     if repulsion is not None:

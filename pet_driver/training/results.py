@@ -39,12 +39,13 @@ def trained_model(
         "epochs": round(counters.seen / len(split.training), 1),
         "hours": round(counters.elapsed / 3600.0, 3),
         "device": hardware,
+        **({"sampled_share": options.fit.sampled_share} if hyper.scope == "layer" else {}),
         "closest_pairs_angstrom": _closest_pairs(split),
         "baseline_eV": describe_baseline(scales.baseline, hyper.species),
     }
     weights = state.averaged_network.state_dict()
-    given = {**scales.units, **options.data.property_units}
-    named = {*scales.ranks, *scales.unlabelled}
+    # Labels may have another unit than the model that the training started from.
+    kept = {name: unit for name, unit in scales.units.items() if name in scales.unlabelled}
     return Checkpoint(
         hyper,
         {key: value.detach() for key, value in weights.items()},
@@ -53,7 +54,7 @@ def trained_model(
         card,
         options.name,
         property_scales={**scales.properties, **scales.unlabelled},
-        property_units={name: unit for name, unit in given.items() if name in named},
+        property_units={**kept, **options.data.property_units},
     )
 
 

@@ -43,7 +43,8 @@ def property_ranks(options: TrainingOptions, origin: Checkpoint | None) -> dict[
     :raises PetDriverError: if there are labels of an output that the model lacks
     """
     ranks = dict(origin.hyper.properties) if origin else {}
-    ranks |= dict(options.model.get("properties") or {})
+    if options.model.get("properties") is not None:
+        ranks = dict(options.model["properties"])
     for name in options.data.property_keys:
         if name not in ranks:
             raise PetDriverError(
@@ -184,7 +185,8 @@ def initial_scales(
     unlabelled: dict[str, float | list[float]] = {}
     for name, scale in origin.property_scales.items():
         if name not in ranks:
-            unlabelled[name] = scale
+            if name in known:
+                unlabelled[name] = scale
         elif isinstance(scale, list):
             raise PetDriverError(
                 f"data.property_keys names {name!r}, which {origin.name} scales element by "

@@ -84,16 +84,17 @@ class TrainingState:
                 f"{path} cannot be written ({error}); look at its permissions and the free space"
             ) from error
 
-    def load(self, path: Path, device: torch.device, data: str) -> None:
+    def load(self, path: Path, data: str) -> None:
         """Continue from a state that `save` wrote.
 
-        :param device: where the tensors go
         :param data: as of `save`
         :raises PetDriverError: if the file is damaged or belongs to another network or other data,
             or some of the hyperparameters are others
         """
         try:
-            content = torch.load(path, map_location=device, weights_only=True)
+            # Copied to the devices of weights and momenta below; counters of steps stay on the CPU,
+            # where the optimizer reads them.
+            content = torch.load(path, map_location="cpu", weights_only=True)
             self._check_hyperparameters(path, content.get("hyperparameters", {}))
             self.network.load_state_dict(content["network"])
             self.average.load_state_dict(content["average"])

@@ -92,14 +92,32 @@ class Training:
         if origin is not None and fit.baseline == "new":
             self._shift_baseline()
         if self.workers.first:
-            if count := self.split.repeated():
-                warnings.warn(
-                    f"{count} of the structures that are held out are among those to train on, so "
-                    "that their errors say little about others; remove repeated structures",
-                    stacklevel=2,
-                )
-            for sentence in inconsistencies(self.split.training, options.data.stress_sign):
-                warnings.warn(sentence, stacklevel=2)
+            self._warn()
+
+    def _warn(self) -> None:
+        """Warn of options and data that may not be meant as they are."""
+        fit = self.options.fit
+        if count := self.split.repeated():
+            warnings.warn(
+                f"{count} of the structures that are held out are among those to train on, so that "
+                "their errors say little about others; remove repeated structures",
+                stacklevel=3,
+            )
+        for name in dict(self.hyper.properties).keys() - self.scales.ranks.keys():
+            warnings.warn(
+                f"{name} of {fit.start_from} has no labels here, and becomes wrong as the weights "
+                "below it change; name its labels in data.property_keys, or leave it out by "
+                "model.properties",
+                stacklevel=3,
+            )
+        if fit.random_turns and not fit.sampled_share:
+            warnings.warn(
+                "fit.random_turns has no effect, as no frames are drawn; give fit.sampled_share, "
+                "or leave it out",
+                stacklevel=3,
+            )
+        for sentence in inconsistencies(self.split.training, self.options.data.stress_sign):
+            warnings.warn(sentence, stacklevel=3)
 
     def run(self) -> Path:
         """Train until the schedule ends, or validation errors have not fallen for ``patience``.
@@ -186,11 +204,18 @@ class Training:
     def resume(self) -> None:
         """Continue from ``state.pt`` in the folder, if there is one.
 
-        :raises PetDriverError: if the file is damaged or belongs to another network or other data
+        :raises PetDriverError: if the file is damaged or belongs to another network or other data,
+            or only some of the processes have it
         """
         path = self.folder / STATE_FILE
         if path.exists():
-            self.state.load(path, self.device, self._data)
+            self.state.load(path, self._data)
+        steps = set(self.workers.gather([self.state.counters.step]))
+        if len(steps) > 1:
+            raise PetDriverError(
+                f"the processes would begin at steps {min(steps)} and {max(steps)}; give all of "
+                f"them an output folder with the same {STATE_FILE}, or add --restart"
+            )
 
     @functools.cached_property
     def _data(self) -> str:

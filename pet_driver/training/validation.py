@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..evaluation.evaluation import EvaluationRequest
 from ..model import PET
+from ..runtime.devices import free_memory
 from .accuracy import Comparison, compare
 from .batches import Batches
 from .data import Frame
@@ -15,6 +17,7 @@ from .values import BatchValues
 from .workers import Workers
 
 _ATOMS_PER_BATCH = 400
+_MEMORY_SHARE = 0.5  # of the free memory
 
 
 def compare_frames(
@@ -36,7 +39,10 @@ def compare_frames(
     for positions in grouped([len(frame.system) for frame in own], 1, _ATOMS_PER_BATCH):
         part = [own[k] for k in positions]
         graph, _ = batches.make(part)
-        predicted = predict(network, graph, unit=batches.scales.energy)
+        # Structures that are not trained on may be larger than those that are.
+        memory = int(_MEMORY_SHARE * free_memory(batches.device))
+        request = EvaluationRequest(memory=memory)
+        predicted = predict(network, graph, request, batches.scales.energy)
         found += compare_batch(part, predicted, batches.scales, species)
     return workers.gather(found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
@@ -19,6 +20,9 @@ from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.prediction import Prediction
 from pet_driver.files.checkpoint import load_checkpoint, save_checkpoint
 from pet_driver.files.conversion import convert
+from pet_driver.files.metatrain_contents import read_contents
+from pet_driver.files.metatrain_weights import uncertainty
+from pet_driver.files.pickled import read_pickled
 
 WRITTEN = sorted((Path(__file__).parents[1] / "data" / "metatrain").glob("*.ckpt"))
 WRITER = Path(__file__).with_name("write_metatrain_checkpoints.py")
@@ -136,6 +140,28 @@ def test_exact_in_scope_atom(name: str) -> None:
         plain, exact = (Potential(checkpoint, dtype="float64", scope=s) for s in ("none", "atom"))
     assert worst_change(exact, atoms, rotations).max() < 1e-9
     assert worst_change(plain, atoms, rotations).max() > 1e-5
+
+
+def test_uncertainties_in_other_units_and_layouts() -> None:
+    """Energies in meV; the covariance alone, as before version 4 of LLPR; and a newer layout."""
+    path = WRITTEN[0].with_name("uncertain-006.ckpt")
+    contents = read_contents(path, read_pickled(path))
+    wanted = uncertainty(contents, "energy")
+    assert wanted is not None
+    targets = {**contents.targets, "energy": {"unit": "meV"}}
+    thousandth = uncertainty(replace(contents, targets=targets), "energy")
+    torch.testing.assert_close(thousandth, 1e-3 * wanted)
+    key = "energy_uncertainty"
+    llpr = dict(contents.llpr)
+    lower = llpr.pop(f"cholesky_{key}").double()
+    llpr.pop(f"covariance_{key}", None)
+    before = replace(contents, llpr={**llpr, f"covariance_{key}": lower @ lower.T})
+    found = uncertainty(before, "energy")
+    # Both give the same lengths of features, through which alone they matter.
+    torch.testing.assert_close(found.T @ found, wanted.T @ wanted)
+    unknown = replace(contents, llpr={**llpr, f"cholesky_{key}_block": lower})
+    with pytest.warns(UserWarning, match="no uncertainty of energy in a layout"):
+        assert uncertainty(unknown, "energy") is None
 
 
 @pytest.mark.parametrize("path", WRITTEN[:3], ids=lambda path: path.stem)

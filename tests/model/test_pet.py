@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from pet_driver.evaluation.evaluation import EvaluationRequest
 from pet_driver.evaluation.potential import Potential
 from pet_driver.model import PET
 
@@ -56,7 +57,7 @@ def test_all_weights_are_used(checkpoint, small_box):
 
     network = PET(checkpoint.hyper).double()
     graph = Potential(checkpoint).graph([small_box])
-    predict(network, graph, differentiable=True).forces.square().sum().backward()
+    predict(network, graph, EvaluationRequest(weights_too=True)).forces.square().sum().backward()
     unused = {name for name, p in network.named_parameters() if p.grad is None}
     # A constant shifts the energy and leaves the forces alone.
     assert unused <= {"node_heads.0.layers.4.bias", "edge_heads.0.layers.4.bias"}

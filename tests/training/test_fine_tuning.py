@@ -16,6 +16,7 @@ from ase.calculators.lj import LennardJones
 
 from helpers import FOREIGN, FOREIGN_PAPER, ROOT, worst_change
 from pet_driver.cli.main import main
+from pet_driver.evaluation.evaluation import EvaluationRequest
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import load_checkpoint, random_checkpoint, save_checkpoint
 from pet_driver.files.conversion import convert
@@ -31,7 +32,7 @@ def test_training_and_potential_agree(hyper: Hyperparameters, scope: str, small_
     checkpoint = random_checkpoint(replace(hyper, scope=scope))
     network = checkpoint.network(torch.float64, torch.device("cpu"))
     potential = Potential(checkpoint, dtype="float64")
-    estimate = predict(network, potential.graph([small_box]), differentiable=True)
+    estimate = predict(network, potential.graph([small_box]), EvaluationRequest(weights_too=True))
     found = potential.compute(small_box)
     assert float(estimate.energies[0].detach()) == pytest.approx(found.energy, rel=1e-12)
     assert np.allclose(estimate.forces.detach().numpy(), found.forces, atol=1e-10)

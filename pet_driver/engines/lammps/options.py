@@ -22,7 +22,7 @@ _OWN = {
     "halo": Option(
         str,
         "choose exchange or wide",
-        "ghosts one cutoff deep with exchange of messages, or as deep as energies depend on atoms",
+        "ghosts one cutoff deep with exchange of messages, or as far as energies depend on others",
         "HALO",
     ),
     "self_test": Option(

@@ -52,7 +52,7 @@ class Connection:
             import mdi
         except ImportError as error:
             raise PetDriverError(
-                f"MDI needs pymdi ({error}); pip install pet-driver[mdi]"
+                f"MDI needs pymdi ({error}); pip install 'pet-driver[mdi]'"
             ) from error
         self._mdi = mdi
         before = set(_sockets())
