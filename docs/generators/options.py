@@ -52,11 +52,16 @@ def _training() -> list[str]:
     lines = []
     for title, kind in (("data", DataOptions), ("fit", FitOptions)):
         lines += [f"## {title}", "", prose(inspect.getdoc(kind) or ""), *_fields(kind)]
-    lines += ["## model", "", prose(inspect.getdoc(Hyperparameters) or "").split(":param")[0]]
+    lines += ["## model", "", _meaning(Hyperparameters)]
     lines += _fields(Hyperparameters)
     lines += ["The elements are those of the data."]
-    lines += ["", prose(inspect.getdoc(ForeignHyperparameters) or "").split(":raises")[0]]
+    lines += ["", _meaning(ForeignHyperparameters)]
     return [*lines, *_fields(ForeignHyperparameters)]
+
+
+def _meaning(kind: type) -> str:
+    """What the docstring says of the options, without the errors that Python code gets."""
+    return prose(inspect.getdoc(kind) or "").split(":raises")[0].rstrip()
 
 
 def _fields(kind: type) -> list[str]:
