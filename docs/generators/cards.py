@@ -7,8 +7,9 @@ from typing import Any
 from pet_driver.cli.info import _network, _origin, _texts
 from pet_driver.files.checkpoint import load_checkpoint, shipped_models
 
-from .writing import Writer, plain, table
+from .writing import ROOT, Writer, code, plain, table
 
+_MODELS = ROOT / "pet_driver" / "models"
 # Errors of the cards: key, heading, digits.
 _ERRORS = (
     ("energy_rmse_meV_per_atom", "energy RMSE, meV/atom", 1),
@@ -43,10 +44,10 @@ def _card(name: str) -> list[str]:
     lines += table(("", ""), [(k, plain(v)) for k, v in _network(checkpoint).items()])
     lines += ["## Use", "", "```python", "from pet_driver import load_model", ""]
     lines += [f'potential = load_model("{name}")', "```", ""]
-    lines += [
-        f"The options files that made it are `pet_driver/models/{name}.yaml` and, where there is "
-        f"one, `{name}_second_stage.yaml`; everything in the"
-    ]
+    stages = ["", *(f"_{word}_stage" for word in ("second", "third"))]
+    files = [f"{name}{stage}.yaml" for stage in stages]
+    made = ", ".join(code(file) for file in files if (_MODELS / file).is_file())
+    lines += [f"The options files that made it, in `pet_driver/models`: {made}. Everything in the"]
     lines += ["header of the file, with the indices of the split, is printed by", ""]
     return [*lines, "```bash", f"pet-driver info {name} --json", "```"]
 

@@ -83,7 +83,7 @@ def _times(axis: Axes) -> None:
     card, times = measured()
     for scope, (label, color) in LABELS.items():
         axis.plot(*zip(*times[scope], strict=True), "o-", ms=4, color=color, label=label)
-    axis.set(xscale="log", yscale="log", xlabel="atoms", ylabel="ms per step", title=card)
+    axis.set(xscale="log", yscale="log", xlabel="atoms", ylabel="ms per evaluation", title=card)
     axis.legend(fontsize=8)
 
 

@@ -59,18 +59,18 @@ def test_every_example_is_run_and_has_its_picture():
 @pytest.mark.slow
 def test_elastic_constants(tmp_path):
     output = run_example("elastic_constants", tmp_path)
-    for name, value in {"C11": 152.1, "C12": 52.7, "C44": 74.6}.items():
+    for name, value in {"C11": 152.1, "C12": 54.8, "C44": 78.1}.items():
         mean, spread = numbers(output, f"{name} ")
         assert mean == pytest.approx(value, abs=0.3)
         assert spread < 1e-6
-    assert numbers(output, "bulk modulus") == pytest.approx([85.8], abs=0.3)
+    assert numbers(output, "bulk modulus") == pytest.approx([87.2], abs=0.3)
 
 
 @pytest.mark.slow
 def test_phonons(tmp_path):
     output = run_example("phonons", tmp_path)
     modes = numbers(output, "modes at the zone's centre, THz:")
-    assert modes == pytest.approx([0.0, 0.0, 0.0, 14.303, 14.303, 14.303], abs=0.02)
+    assert modes == pytest.approx([0.0, 0.0, 0.0, 14.645, 14.645, 14.645], abs=0.02)
     assert modes[3] == modes[5]
     assert "stable" in output
     assert "unstable" not in output
@@ -79,7 +79,7 @@ def test_phonons(tmp_path):
 @pytest.mark.slow
 def test_relaxation(tmp_path):
     output = run_example("relaxation", tmp_path)
-    assert numbers(output, "lattice constants") == pytest.approx([5.4702] * 3, abs=1e-3)
+    assert numbers(output, "lattice constants") == pytest.approx([5.4716] * 3, abs=1e-3)
     assert numbers(output, "angles") == pytest.approx([90.0] * 3, abs=0.01)
     assert numbers(output, "largest stress")[0] < 0.001
 
@@ -89,7 +89,7 @@ def test_vibrations(tmp_path):
     output = run_example("vibrations", tmp_path)
     exact, plain = numbers(output, "exact "), numbers(output, "plain ")
     assert max(abs(mode) for mode in exact[:6]) < 0.1
-    assert exact[6:] == pytest.approx([1595.9, 3883.5, 3932.2], abs=1.0)
+    assert exact[6:] == pytest.approx([1557.6, 3804.6, 3886.5], abs=1.0)
     # The translations of both, and the rotations of the plain model, which are pinned.
     assert sum(abs(mode) < 0.1 for mode in plain) == 3
     assert sum(100 < abs(mode) < 400 for mode in plain) == 3
@@ -100,7 +100,7 @@ def test_dispersion(tmp_path):
     output = run_example("dispersion", tmp_path)
     alone, energy = numbers(output, "model: lattice constant")
     with_d3, lower = numbers(output, "model + D3: lattice constant")
-    assert alone == pytest.approx(5.470, abs=0.002)
+    assert alone == pytest.approx(5.471, abs=0.002)
     assert 0.02 < alone - with_d3 < 0.1
     assert 0.1 < energy - lower < 0.4
 
@@ -111,4 +111,4 @@ def test_neb(tmp_path):
     assert "converged: yes" in output
     energies = numbers(output, "energies, meV:")
     assert energies[0] == energies[-1] == 0.0
-    assert max(energies) == energies[len(energies) // 2] == pytest.approx(60.6, abs=5.0)
+    assert max(energies) == energies[len(energies) // 2] == pytest.approx(90.9, abs=5.0)

@@ -64,12 +64,12 @@ def main() -> None:
     potential = load_model("water", dtype="float64")  # shared by all images
     start = dimer()
     start.calc = PETCalculator(potential, dtype="float64")
-    BFGS(start, logfile=None).run(fmax=5e-3, steps=200)
-    images = path(start, 5)
+    BFGS(start, logfile=None).run(fmax=1e-3, steps=500)
+    images = path(start, 7)
     for image in images:
         image.calc = PETCalculator(potential, dtype="float64")
     band = NEB(images, climb=True, method="improvedtangent", remove_rotation_and_translation=True)
-    converged = BFGS(band, logfile=None).run(fmax=0.03, steps=60)
+    converged = BFGS(band, logfile=None).run(fmax=0.03, steps=150)
 
     energies = np.array([image.get_potential_energy() for image in images])
     energies = 1e3 * (energies - energies[0])
