@@ -103,7 +103,7 @@ class Training:
                 "their errors say little about others; remove repeated structures",
                 stacklevel=3,
             )
-        for name in dict(self.hyper.properties).keys() - self.scales.ranks.keys():
+        for name in sorted(dict(self.hyper.properties).keys() - self.scales.ranks.keys()):
             warnings.warn(
                 f"{name} of {fit.start_from} has no labels here, and becomes wrong as the weights "
                 "below it change; name its labels in data.property_keys, or leave it out by "
