@@ -42,6 +42,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", type=Path, default=Path("learning_curve"))
     chosen = parser.parse_args()
+    if not all(0.0 < part <= 1.0 for part in chosen.parts):
+        parser.error(f"--parts are {chosen.parts}; give numbers above 0, at most 1")
     torch.set_num_threads(chosen.threads)
     options = read_options(chosen.options)
     split = read_split(chosen.data_folder, options.data, property_ranks(options, None))

@@ -43,15 +43,16 @@ class Experiment:
         model = {**base["model"], **SMALL, **self.model, **scope}
         if not exact:
             model.pop("frames", None)
-        # Whether frames are drawn depends on how many atoms have, and on the device.
-        fit = {key: value for key, value in base["fit"].items() if key != "sampled_share"}
         timed = {"schedule": "time", "max_time": 60.0 * minutes, "steps": 10**8, "seed": seed}
-        scope_fit: dict[str, Any] = {} if exact else {"symmetrization_weight": 0.0}
+        # Left to the training, which knows how many frames atoms have, and the device.
+        scope_fit: dict[str, Any] = {"sampled_share": None}
+        if not exact:
+            scope_fit["symmetrization_weight"] = 0.0
         return {
             "name": name,
             "data": dict(self.data),
             "model": model,
-            "fit": {**fit, **self.fit, **scope_fit, **timed},
+            "fit": {**base["fit"], **self.fit, **scope_fit, **timed},
         }
 
     def prepare(self, data_folder: Path, work: Path) -> Path:

@@ -17,9 +17,8 @@ from pathlib import Path
 import torch
 from results_file import write_results
 
-from pet_driver.evaluation.scopes import Evaluator
 from pet_driver.model import PET
-from pet_driver.training import TrainingOptions, read_options
+from pet_driver.training import TrainingOptions, frame_drawing, read_options
 from pet_driver.training.batches import Batches
 from pet_driver.training.data import Frame, read_split, species_of, thinned
 from pet_driver.training.scales import Scales
@@ -88,8 +87,8 @@ def frames_per_atom(options: TrainingOptions, frames: list[Frame]) -> float:
     """Frames per atom that the constants leave; they do not depend on weights of the network."""
     hyper = hyperparameters(options, None, species_of(frames))
     scales = Scales([0.0] * len(hyper.species), 1.0, {}, {})
-    graph, _ = Batches(hyper, scales, torch.device("cpu")).make(frames)
-    return Evaluator(PET(hyper), "layer").frames(graph).counts().double().mean().item()
+    batches = Batches(hyper, scales, torch.device("cpu"))
+    return frame_drawing.frames_per_atom(PET(hyper), batches, frames)
 
 
 if __name__ == "__main__":

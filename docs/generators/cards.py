@@ -44,8 +44,7 @@ def _card(name: str) -> list[str]:
     lines += table(("", ""), [(k, plain(v)) for k, v in _network(checkpoint).items()])
     lines += ["## Use", "", "```python", "from pet_driver import load_model", ""]
     lines += [f'potential = load_model("{name}")', "```", ""]
-    stages = ["", *(f"_{word}_stage" for word in ("second", "third"))]
-    files = [f"{name}{stage}.yaml" for stage in stages]
+    files = [f"{name}{stage}.yaml" for stage in ("", "_second_stage", "_third_stage")]
     made = ", ".join(code(file) for file in files if (_MODELS / file).is_file())
     lines += [f"The options files that made it, in `pet_driver/models`: {made}. Everything in the"]
     lines += ["header of the file, with the indices of the split, is printed by", ""]

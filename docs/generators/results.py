@@ -45,14 +45,14 @@ _ABOUT = {
         "python benchmarks/symmetrization.py pet_driver/models/silicon.yaml",
     ),
     "symmetrization_silicon_shipped": (
-        "What frames do to forces: the shipped silicon and the one before",
+        "What frames do to forces: the shipped silicon",
         "python benchmarks/symmetrization.py pet_driver/models/silicon.yaml --part validation "
-        "--models silicon silicon_before.safetensors",
+        "--models silicon",
     ),
     "symmetrization_water_shipped": (
-        "What frames do to forces: the shipped water and the one before",
+        "What frames do to forces: the shipped water",
         "python benchmarks/symmetrization.py pet_driver/models/water.yaml --part validation "
-        "--most 30 --models water water_before.safetensors",
+        "--most 30 --models water",
     ),
     "symmetrize_water_plain": (
         "Exact symmetry without labels: water_plain",

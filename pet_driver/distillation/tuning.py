@@ -16,7 +16,7 @@ from ..graph import System
 from ..training import Training, TrainingOptions
 from ..training.accuracy import SYMMETRIZATION
 from ..training.data import Frame, Split
-from ..training.frame_drawing import FEW_FRAMES, frames_per_atom
+from ..training.frame_drawing import share_of_drawing
 from ..training.labels import Labels
 from ..training.loop import Loop
 from ..training.monitor import Monitor
@@ -33,7 +33,6 @@ _SOURCE = "teacher"
 _ATOMS_IN_BATCH = 64  # or one structure: labels have little noise, so more steps are worth more
 _VALIDATIONS = 12
 _TIMED = 4  # steps
-_SAMPLED_SHARE = 0.6  # of the tuning, in which frames are drawn
 _FRAMES_DRAWN = 2  # per atom: a variance needs two
 _SCORES = "validation"  # key of the card of the best weights
 
@@ -100,8 +99,6 @@ class Tuning:
     :param student: model in scope "layer"
     :param training: positions of the structures to tune on; validation: to choose the weights by
     :param folder: of the training; it resumes from there
-
-    frames_per_atom: mean number of frames of an atom in some of the structures to tune on.
     """
 
     def __init__(
@@ -121,10 +118,7 @@ class Tuning:
         # All frames: steps are timed.
         self._training = self._made(dataclasses.replace(self._fit(), sampled_share=0.0))
         network, batches = self._training.state.network, self._training.batches
-        self.frames_per_atom = frames_per_atom(network, batches, self._split.training)
-        on_cpu = self._training.device.type == "cpu"
-        if on_cpu and self.frames_per_atom > FEW_FRAMES:
-            self._drawn_share = _SAMPLED_SHARE
+        self._drawn_share = share_of_drawing(network, batches, self._split.training)
         self.untouched = Scores.of(self._training.validate(0.0))
 
     def run(self, limits: Scores) -> Checkpoint:

@@ -35,13 +35,12 @@ def compare_frames(
     :raises PetDriverError: if another process has ended
     """
     own = frames[workers.share([len(frame.system) for frame in frames])]
+    # Structures that are not trained on may be larger than those that are.
+    request = EvaluationRequest(memory=int(_MEMORY_SHARE * free_memory(batches.device)))
     found: list[Comparison] = []
     for positions in grouped([len(frame.system) for frame in own], 1, _ATOMS_PER_BATCH):
         part = [own[k] for k in positions]
         graph, _ = batches.make(part)
-        # Structures that are not trained on may be larger than those that are.
-        memory = int(_MEMORY_SHARE * free_memory(batches.device))
-        request = EvaluationRequest(memory=memory)
         predicted = predict(network, graph, request, batches.scales.energy)
         found += compare_batch(part, predicted, batches.scales, species)
     return workers.gather(found)

@@ -13,6 +13,7 @@ from pet_driver.distillation.tuning import Tuning, TuningOptions, labelled_frame
 from pet_driver.evaluation.potential import Potential
 from pet_driver.frames import NAMED_CONSTANTS
 from pet_driver.graph import System
+from pet_driver.training.frame_drawing import frames_per_atom
 from plain_models import molecules, plain_model
 
 
@@ -34,5 +35,7 @@ def test_frames_are_drawn_where_atoms_have_many(structures, share, tmp_path):
     student, teacher = replace(student, hyper=hyper), Teacher(Potential(origin), 1)
     frames = [labelled_frame(x, teacher.label(x, k), k) for k, x in enumerate(structures(4))]
     tuning = Tuning(student, frames[1:], frames[:1], (), TuningOptions(1.0, steps=2), tmp_path)
-    assert (tuning.frames_per_atom > 3.0) == (share > 0.0)
+    made = tuning._training
+    count = frames_per_atom(made.state.network, made.batches, frames[1:])
+    assert (count > 3.0) == (share > 0.0)
     assert tuning._fit().sampled_share == share
