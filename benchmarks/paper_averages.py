@@ -22,7 +22,11 @@ from pet_driver.training.data import Frame, read_split
 from pet_driver.training.report import compared
 from pet_driver.training.start import property_ranks
 
-SCOPES = {"plain": "none", "averaged": "structure"}
+# With the constants of the paper, not those that the options of the model name.
+WAYS = {
+    "plain": {"scope": "none"},
+    "averaged": {"scope": "structure", "frames": "paper"},
+}
 
 
 def main() -> None:
@@ -39,8 +43,8 @@ def main() -> None:
     structures = some(split.test, chosen.atoms)
     model = load_checkpoint(chosen.training / f"{options.name}.safetensors")
     errors = {}
-    for name, scope in SCOPES.items():
-        potential = Potential(model, scope=scope, dtype="float32")
+    for name, way in WAYS.items():
+        potential = Potential(model, **way, dtype="float32")
         predictions = [potential.compute(frame.system) for frame in structures]
         errors[name] = summary(compared(structures, predictions))
     print(json.dumps({"structures": len(structures), "errors": errors}))

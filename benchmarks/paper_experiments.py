@@ -62,13 +62,14 @@ class Experiment:
             return source
         work.mkdir(parents=True, exist_ok=True)
         names = {key: self.data[key] for key in ("file", "test")}
+        most = None if self.count is None else self.count + self.data["validation"]
         for key, name in names.items():
             frames = ase.io.read(source / name, index=":", format="extxyz")
             for atoms in frames if self.energies_only else ():
                 energy = atoms.get_potential_energy()
                 atoms.calc = None
                 atoms.info["energy"] = energy
-            kept = frames[: self.count] if key == "file" else frames
+            kept = frames[:most] if key == "file" else frames
             ase.io.write(work / name, kept, format="extxyz")
         return work
 
