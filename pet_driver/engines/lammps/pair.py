@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+# Commands that would go on after a step that failed, with the results of the step before.
+_GOING_ON = ("rerun", "dynamical_matrix", "third_order")
 
 
 class PetPair:
@@ -63,6 +65,7 @@ class PetPair:
         self._tally: Tally | None = None
         self._test_pending = style.self_test
         self._is_first_step = True
+        self._goes_on = False
         self.potential, self._fix = self._loaded(place)
         self.domain = self.potential.open_domain(comm, style.halo, style.options.skin)
 
@@ -119,9 +122,10 @@ class PetPair:
 
     # -- runs --
 
-    def start_run(self) -> None:
+    def start_run(self, command: str) -> None:
         """Prepare for a command that runs.
 
+        :param command: its first word
         :raises PetDriverError: if the types have no elements yet, or r-RESPA is on
         """
         if self._type_species is None:
@@ -129,11 +133,15 @@ class PetPair:
                 "a run comes before the atom types have elements; add `pair_coeff * * EL1 EL2 ...` "
                 "after `pair_style pet`"
             )
+        self._check_run_style()
+        self._goes_on = command in _GOING_ON
+        self._begin()
+
+    def _check_run_style(self) -> None:
         if self.lmp.extract_global("respa_levels"):
             raise PetDriverError(
                 "run_style respa does not apply forces of fixes such as this; use run_style verlet"
             )
-        self._begin()
 
     def finish_run(self) -> None:
         """Print the times of a run.
@@ -195,6 +203,8 @@ class PetPair:
         try:
             if n_local:
                 forces[:] = 0.0
+            if not self.launched:  # nobody else has seen the command that runs
+                self._check_run_style()
             tally = self._tally or self._begin()
             if self.error is None:
                 with self.domain.watch.measure("model"), self._warnings():
@@ -203,7 +213,8 @@ class PetPair:
         except PetDriverError as error:
             self.error = PetDriverError(f"step {step}: {error}")
             self.lmp.force_timeout()
-            if self._log.partitioned or not self.launched:  # other replicas may wait for this one
+            # Other replicas may wait for this one, and some commands do not look at the time.
+            if self._log.partitioned or not self.launched or self._goes_on:
                 abort(self.comm, f"{self.error}" if self.comm.rank == 0 else "")
         except BaseException as error:
             abort(self.comm, f"rank {self.comm.rank}, step {step}: {error!r}")

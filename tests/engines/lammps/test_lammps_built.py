@@ -253,6 +253,8 @@ WRONG = {
     "no ids": ("pair_style mliap unified {stub} 0\npair_coeff * * H O\n", "call pet_register"),
     "colon": (ATTACH.replace(" : H O", ""), "a colon, and the element of each atom type"),
     "model": (ATTACH.replace("{model}", "ice"), "there is no model 'ice'"),
+    "respa": (ATTACH + "run_style respa 2 2\n", "use run_style verlet"),
+    "order": ("fix hold all setforce 0 0 0\n" + ATTACH, "put it before the first fix"),
     "types": (ATTACH.replace(": H O", ": H"), "maps 1 of 2 atom types"),
     "keyword": (ATTACH.replace("dtype", "type"), "has no keyword 'type'"),
 }
@@ -270,6 +272,18 @@ def test_what_is_wrong_is_said_in_a_sentence(run_lmp, files, wrong):
     assert result.returncode != 0
     assert sentence in result.stdout + result.stderr
     assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.usefixtures("box")
+def test_units_of_the_stub_are_those_of_the_script(run_lmp, files):
+    _, _, stub = files(2)
+    real = HEADER.replace("units metal", "units real")
+    result = run_lmp(real + ROUTES["exchange"].format(stub=stub) + RUN, 2)
+    assert result.returncode == 2
+    assert "the script has units real, and the stub of" in result.stderr
+    # LAMMPS does not tell its units without `pet_register`, so those of the stub are printed.
+    result = run_lmp(HEADER + ROUTES["wide"].format(stub=stub) + RUN, 2)
+    assert result.stdout.count("are given in units metal") == 1
 
 
 @pytest.mark.usefixtures("box")

@@ -284,6 +284,7 @@ def test_branches_may_hold_any_command(run_lammps, model_file, tmp_path):
     [
         ("pair_style hybrid pet water zbl 1.0 2.0", "use hybrid/overlay"),
         ("pair_style hybrid/overlay pet water pet water", "names pet twice"),
+        ("pair_style hybrid/overlay pet water zero 6.0", "names zero, which stands in for pet"),
         ("pair_style pet water halo deep", "halo is 'deep'"),
         ("pair_style pet water\npair_coeff 1 2 H O", "names some types only"),
         ("pair_style pet water\npair_coeff * * NULL NULL", "maps every type to NULL"),

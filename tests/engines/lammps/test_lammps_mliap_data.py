@@ -67,3 +67,5 @@ def test_interfaces_that_are_taken():
     check_interface(Data(), 20251210)
     for version in (20250722, 20260704):
         check_interface(kokkos(Data()), version)
+    with pytest.warns(UserWarning, match="the version of LAMMPS is unknown"):
+        check_interface(kokkos(Data()), None)

@@ -39,8 +39,9 @@ def output_of(result):
         ("compute a all group/group all", "compute a has the style group/group"),
         ("compute a all stress/mop x center conf", "compute a has the style stress/mop"),
         ("compute a all pair/local dist eng", "compute a has the style pair/local"),
+        ("compute a all centroid/stress/atom NULL", "compute a has the style centroid/stress/atom"),
     ],
-    ids=["gcmc", "widom", "numdiff", "sgcmc", "group", "plane", "pairs"],
+    ids=["gcmc", "widom", "numdiff", "sgcmc", "group", "plane", "pairs", "centroid"],
 )
 def test_what_asks_the_pair_style_is_refused(run_lammps, model_file, asking, sentence, before):
     potential = PET.format(model=model_file) + ELEMENTS
@@ -62,6 +63,36 @@ def test_it_is_not_refused_once_it_is_removed(run_lammps, model_file):
     result = run_lammps(text + "pair_write 1 1 10 r 1.0 2.0 table.txt pair\n", 1)
     assert result.returncode == 2
     assert "pair_write asks the pair style" in result.stderr
+
+
+def test_energies_of_atoms_are_refused_where_lammps_does_not_take_them(run_lammps, model_file):
+    """`fix external` takes them in dynamics only; in a minimization they would be zeros."""
+    text = START + READ + PET.format(model=model_file) + ELEMENTS
+    text += "compute each all pe/atom\ncompute sum all reduce sum c_each\n"
+    text += "thermo_style custom step pe c_sum\n"
+    text += "run 0 post no\n" + 'print "BOTH $(pe:%.17g) $(c_sum:%.17g)"\n'
+    pe, atoms = printed(output_of(run_lammps(text, 2)), "BOTH")[0]
+    assert atoms == pytest.approx(pe, rel=1e-9)
+    result = run_lammps(text + "minimize 0.0 0.0 5 10\n", 2)
+    assert result.returncode == 2
+    assert "compute each has the style pe/atom" in result.stderr
+
+
+def test_a_frame_that_fails_ends_a_rerun(run_lammps, model_file, tmp_path):
+    text = START + READ + PET.format(model=model_file) + ELEMENTS
+    text += "dump frames all custom 1 frames.txt id type x y z\nrun 2\nundump frames\n"
+    output_of(run_lammps(text, 1))
+    frames = (tmp_path / "frames.txt").read_text().split("ITEM: TIMESTEP\n")
+    lines = frames[2].splitlines()
+    first, second = lines[-2].split(), lines[-1].split()
+    lines[-1] = " ".join([*second[:2], *first[2:]])  # two atoms at the same place
+    frames[2] = "\n".join(lines) + "\n"
+    (tmp_path / "frames.txt").write_text("ITEM: TIMESTEP\n".join(frames))
+    again = text[: text.index("dump frames")] + "rerun frames.txt dump x y z\n"
+    result = run_lammps(again + "print AFTER\n", 1)
+    assert result.returncode == 2
+    assert "step 1: " in result.stderr
+    assert "AFTER" not in result.stdout.splitlines()
 
 
 def test_held_atoms_stay_after_a_run_with_another_potential(run_lammps, model_file, tmp_path):
@@ -94,6 +125,8 @@ def test_potential_before_the_box_copies_of_it_and_its_data_file(
 
 def test_words_that_come_from_variables(run_lammps, model_file):
     text = START + READ + PET.format(model=model_file) + ELEMENTS
+    text = text.replace("dtype float64", "${options}").replace("H O", "${types}")
+    text = 'variable options string "dtype float64"\nvariable types index "H O"\n' + text
     text += 'variable action index "run 1"\n${action} post no\n'
     text += """if $(2 > 1) then \"\"\"print "hello world" \"\"\"\n"""
     output = output_of(run_lammps(text, 1))

@@ -2,7 +2,13 @@
 
 import pytest
 
-from pet_driver.engines.lammps.script_text import join_lines, quoted, split_branches, split_words
+from pet_driver.engines.lammps.script_text import (
+    expanded_words,
+    join_lines,
+    quoted,
+    split_branches,
+    split_words,
+)
 from pet_driver.errors import PetDriverError
 
 
@@ -32,6 +38,13 @@ def test_words(line, words):
     if words is None:
         words = ["if", "1 == 1", "then", 'print "hello world" ']
     assert split_words(line) == words
+
+
+def test_a_variable_may_hold_several_words():
+    values = {"${model}": "water skin 0.4", "${path}": "my model", "${none}": ""}
+    line = "pair_style pet ${model} ${none} '${path}'  # ${model}"
+    words = expanded_words(line, values.__getitem__)
+    assert words == ["pair_style", "pet", "water", "skin", "0.4", "my model"]
 
 
 def test_a_word_can_be_quoted_whatever_it_holds():
