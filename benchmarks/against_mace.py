@@ -23,6 +23,7 @@ from typing import Any
 
 import ase.io
 import mace_run
+import torch
 import yaml
 from converted import water
 from metatrain_run import MetatrainRun, shape_of, threads, write_split
@@ -97,6 +98,7 @@ def ours(chosen: argparse.Namespace, scope: str, frames: int) -> Row:
         content["fit"]["symmetrization_weight"] = 0.0
     folder = chosen.output / scope
     model = train_for(chosen.minutes, content, folder, chosen.threads, frames)
+    torch.set_num_threads(chosen.threads)
     calculator = PETCalculator(model, dtype="float32")
     last = read_log(folder / "log.csv")[-1]
     return {

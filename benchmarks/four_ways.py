@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from ase import Atoms, units
 from ase.io.lammpsdata import read_lammps_data
 from ase.md.verlet import VelocityVerlet
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
-    rows = {"ASE": with_ase(options.steps)}
+    rows = {"ASE": with_ase(options.steps, options.ranks)}
     with tempfile.TemporaryDirectory() as scratch:
         stub = Path(scratch) / "water.mliap.pt"
         pet_driver(["export-mliap", "water", "-o", str(stub), "--dtype", "float64"])
@@ -86,10 +87,11 @@ def main() -> None:
     print(f"wrote {write_results('four_ways', results)}")
 
 
-def with_ase(steps: int) -> tuple[float, float, float, float]:
+def with_ase(steps: int, n_threads: int) -> tuple[float, float, float, float]:
     """Energy, pressure with the kinetic part at 300 K, norm of forces, seconds per step."""
     read = read_lammps_data(DATA, units="metal", atom_style="atomic")
     atoms = Atoms(read.numbers, read.positions, cell=read.cell, pbc=True)
+    torch.set_num_threads(n_threads)
     atoms.calc = PETCalculator("water", dtype="float64")
     stress = atoms.get_stress(voigt=False)
     kinetic = (len(atoms) - 1) * BOLTZMANN * 300.0 / atoms.get_volume()

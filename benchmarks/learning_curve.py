@@ -23,7 +23,7 @@ from results_file import write_results
 
 from pet_driver.files.checkpoint import load_checkpoint
 from pet_driver.training import Training, TrainingOptions, Workers, read_options
-from pet_driver.training.data import Split, read_split
+from pet_driver.training.data import Split, read_split, thinned
 from pet_driver.training.start import property_ranks
 
 FORCE, ENERGY = "force_rmse_meV_per_angstrom", "energy_rmse_meV_per_atom"
@@ -51,7 +51,8 @@ def main() -> None:
     print("| training structures | minutes | force, trained on | held out | energy, held out |")
     print("|---|---|---|---|---|")
     for part, minutes in [*((x, chosen.minutes) for x in chosen.parts), (1.0, chosen.minutes / 2)]:
-        some = dataclasses.replace(split, training=split.training[:: max(round(1.0 / part), 1)])
+        count = max(round(part * len(split.training)), 1)
+        some = dataclasses.replace(split, training=thinned(split.training, count))
         card = train(timed(options, minutes), some, minutes, chosen)
         told = {key: card[key] for key in ("steps", "epochs", "errors")}
         rows.append({"structures": len(some.training), "minutes": minutes, **told})
@@ -61,8 +62,9 @@ def main() -> None:
 
 
 def timed(options: TrainingOptions, minutes: float) -> TrainingOptions:
-    """The options with a schedule that ends after some time."""
-    schedule = {"schedule": "time", "max_time": 60.0 * minutes, "steps": 10**9}
+    """The options with a schedule that ends after some time, from random weights."""
+    schedule: dict[str, Any] = {"schedule": "time", "max_time": 60.0 * minutes, "steps": 10**9}
+    schedule["start_from"] = None  # weights that know all structures already
     return dataclasses.replace(options, fit=dataclasses.replace(options.fit, **schedule))
 
 

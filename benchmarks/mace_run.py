@@ -86,7 +86,8 @@ def _run(
             found = re.search(r"Epoch (\d+):.*RMSE_F=\s*([\d.]+) meV", line)
             if found:
                 seconds = time.monotonic() - begun
-                row = {"seconds": seconds, "epoch": float(found[1]), "force": float(found[2])}
+                epochs = float(found[1]) + 1.0  # it counts from 0
+                row = {"seconds": seconds, "epoch": epochs, "force": float(found[2])}
                 rows.append(row)
     process.wait()
     return rows

@@ -48,7 +48,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     options = read_options(chosen.options)
     split = read_split(chosen.data_folder, options.data, dict(options.model.get("properties", {})))
-    frames = thinned(getattr(split, chosen.part), chosen.most)[: chosen.most]
+    frames = thinned(getattr(split, chosen.part), chosen.most)
     found = {}
     for name in chosen.models or [options.name]:
         checkpoint = load_checkpoint(name)

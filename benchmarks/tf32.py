@@ -27,7 +27,10 @@ from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.rotation_error import in_orientations, random_rotations
 from pet_driver.files.checkpoint import load_checkpoint
 
-_PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")
+_PRODUCTS = (
+    *("aten::mm", "aten::bmm", "aten::mv"),
+    *("aten::addmm", "aten::addmm_", "aten::baddbmm", "aten::baddbmm_", "aten::addmv"),
+)
 _DROPPED = 13  # bits of the 23 behind the point of float32
 
 

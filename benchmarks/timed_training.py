@@ -31,5 +31,5 @@ def train_for(
     (folder / "log.csv").unlink(missing_ok=True)
     command = [sys.executable, "-m", "pet_driver.cli.main", "train", str(options), "--restart"]
     command += ["-o", str(folder), "--processes", str(n_threads)]
-    subprocess.run(command, check=True, env=threads(n_threads))
+    subprocess.run(command, check=True, env=threads(1))
     return folder / f"{content['name']}.safetensors"

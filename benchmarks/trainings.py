@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import csv
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 from results_file import write_results
 
 from pet_driver.model import PET
@@ -44,7 +46,7 @@ def main() -> None:
     found = {}
     first = read_options(chosen.trainings[0] / "options.yaml")
     split = read_split(chosen.data_folder, first.data, property_ranks(first, None))
-    structures = thinned(split.validation, _STRUCTURES)[:_STRUCTURES]
+    structures = thinned(split.validation, _STRUCTURES)
     for folder in chosen.trainings:
         options = read_options(folder / "options.yaml")
         if options.data != first.data:
@@ -54,12 +56,18 @@ def main() -> None:
         print(f"| {folder.name} |", " | ".join(f"{x:.3g}" for x in numbers.values()), "|")
         found[folder.name] = {
             **{name: round(x, 4) for name, x in numbers.items()},
-            "way": {name: getattr(options.fit, name) for name in WAY},
+            "way": stated(folder / "options.yaml"),
             "frames": options.model.get("frames", "speed"),
             "log": row,
         }
     results = {"trained on": chosen.trained_on, "trainings": found}
     print(f"wrote {write_results(f'trainings_{chosen.name}', results)}")
+
+
+def stated(path: Path) -> dict[str, Any]:
+    """What an options file says of the way of training; the rest was the default of its day."""
+    fit = yaml.safe_load(path.read_text()).get("fit", {})
+    return {name: fit[name] for name in WAY if name in fit}
 
 
 def last_row(path: Path) -> dict[str, float]:

@@ -41,7 +41,7 @@ def model_file(checkpoint, tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def water_box() -> Atoms:
     """64 molecules of liquid water in a periodic box."""
     path = ROOT / "lammps_examples" / "water_nvt" / "water.data"
@@ -49,7 +49,7 @@ def water_box() -> Atoms:
     return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def small_box() -> Atoms:
     """Eight molecules in a triclinic box smaller than twice the cutoff."""
     rng = np.random.default_rng(5)
@@ -62,7 +62,7 @@ def small_box() -> Atoms:
     return Atoms("OHH" * 8, np.concatenate(positions), cell=cell, pbc=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def molecule() -> Atoms:
     """One bent water molecule, free."""
     return Atoms("OHH", [[0.0, 0.0, 0.0], [0.80, 0.55, 0.1], [-0.74, 0.61, 0.0]])

@@ -12,7 +12,7 @@ from cases import CASES, MOLECULES  # of tests/rehearsal
 from numpy.typing import NDArray
 from record import NotMetError, Record
 from settings import Settings
-from systems import PRECISIONS, SHAPES, checkpoint, water
+from systems import PRECISIONS, SHAPES, check_precision, checkpoint, water
 
 from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.prediction import Prediction
@@ -47,6 +47,7 @@ def compare(
     baselines = [baseline(model, atoms) for atoms in structures]
 
     def work(precision: str) -> dict[str, float]:
+        check_precision(precision, settings.device)
         if not expected:
             reference = Potential(model, dtype="float64", **options)
             expected.extend(reference.compute(structures))

@@ -19,6 +19,7 @@ from pet_driver.engines.ase import PETCalculator
 _TIME_STEP = 0.5  # fs
 _KELVIN = 300.0
 _EQUILIBRATION = 200  # steps, with float32
+_FEWEST = 60  # steps to which a line is fitted
 _MOST_DRIFT = 5.0  # meV/atom/ps; a run that heats up shows more at once
 
 
@@ -44,27 +45,28 @@ def conserved(
     atoms: Atoms = started[0].copy()
     atoms.calc = PETCalculator(potential("water", precision, settings.device))
     dynamics = VelocityVerlet(atoms, _TIME_STEP * units.fs)
-    steps = 4 if settings.quick else 2000
+    steps = _FEWEST if settings.quick else 2000
     energies = [atoms.get_total_energy()]
     begun = time.monotonic()
     allowed = record.seconds_left / runs_left
     for _ in range(steps):
         dynamics.run(1)
         energies.append(atoms.get_total_energy())
-        if time.monotonic() - begun > allowed and len(energies) > 4:
+        if time.monotonic() - begun > allowed and len(energies) > _FEWEST:
             break
     seconds = (time.monotonic() - begun) / (len(energies) - 1)
-    slope, farthest = fitted(energies, len(atoms), _TIME_STEP)
+    line = fitted(energies, len(atoms), _TIME_STEP)
     numbers: Row = {
         "atoms": len(atoms),
         "steps": len(energies) - 1,
-        "drift, meV/atom/ps": slope,
-        "farthest from the line, meV/atom": farthest,
+        "drift, meV/atom/ps": line.slope,
+        "its error, meV/atom/ps": line.slope_error,
+        "farthest from the line, meV/atom": line.farthest,
         "temperature, K": atoms.get_temperature(),
         "ms/step": 1e3 * seconds,
     }
     # A few steps show no drift, only the first swing of the energy.
-    if not (abs(slope) <= _MOST_DRIFT or (settings.quick and np.isfinite(slope))):
+    if not (abs(line.slope) <= _MOST_DRIFT or (settings.quick and np.isfinite(line.slope))):
         raise NotMetError("the energy drifts", numbers)
     if len(energies) - 1 < steps:
         numbers["sentence"] = f"{len(energies) - 1} of {steps} steps for want of time"

@@ -11,6 +11,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.io.lammpsdata import read_lammps_data
+from record import NotRehearsedError
 
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import Checkpoint, load_checkpoint, random_checkpoint
@@ -78,7 +79,17 @@ def potential(shape: str, precision: str, device: str, **options: Any) -> Potent
     :param precision: a key of `PRECISIONS`
     :param options: others of `EvaluationOptions`
     """
+    check_precision(precision, device)
     return Potential(checkpoint(shape), device=device, **PRECISIONS[precision], **options)
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Check that a device has a precision.
+
+    :raises NotRehearsedError: for tf32 on a CPU
+    """
+    if precision == "tf32" and device == "cpu":
+        raise NotRehearsedError("tf32 is of GPUs only")
 
 
 def water(n_atoms: int) -> Atoms:

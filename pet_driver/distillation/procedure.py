@@ -70,6 +70,8 @@ class Procedure:
         self.references = references + [Reference(None, None)] * sum(map(len, runs))
         self.work.decide("all structures", len(self.systems))
         parts = divided(len(structures), [len(run) for run in runs], self.options.seed)
+        # Of runs, some of what was set aside is never used.
+        self.work.decide("structures to use", len(parts.thinned(len(self.systems)).all()))
         self._begun = time.monotonic()
         noise, seconds = self._prepare_teachers(parts)
         model = self._choose_frames(parts, noise)
@@ -84,8 +86,8 @@ class Procedure:
         """
         before = self.work.decided("minutes")
         if before is not None and self.options.minutes > before:
-            few, all_of_them = self.work.decided("labelled"), self.work.decided("all structures")
-            if few is not None and few < all_of_them:
+            few, most = self.work.decided("labelled"), self.work.decided("structures to use")
+            if None not in (few, most) and few < most:
                 self.work.begin_tuning_anew(("structures", "labelled", "share of tuning"))
         self.work.decide("minutes", max(self.options.minutes, before or 0.0))
 

@@ -44,7 +44,7 @@ def symmetrize(
     student = Student.of(origin)
     _check(origin, structures)
     if not chosen.runs:
-        divided(len(structures), [], chosen.seed)
+        divided(len(_first_of_equals(structures)), [], chosen.seed)
     identity = {
         "model": origin.digest,
         "set of structures": digest(structures),
@@ -57,7 +57,21 @@ def symmetrize(
     }
     work = WorkFolder(folder, identity, restart)
     given = list(references or [Reference(None, None)] * len(structures))
-    return Procedure(origin, student, work, chosen, say).run(list(structures), given)
+    kept = _first_of_equals(structures)
+    if len(kept) < len(structures):
+        say(
+            f"{len(structures) - len(kept)} of {len(structures)} structures repeat others: left out"
+        )
+    procedure = Procedure(origin, student, work, chosen, say)
+    return procedure.run([structures[i] for i in kept], [given[i] for i in kept])
+
+
+def _first_of_equals(structures: Sequence[System]) -> list[int]:
+    """Positions of structures that differ, so that none is both tuned on and held out."""
+    first: dict[str, int] = {}
+    for index, system in enumerate(structures):
+        first.setdefault(digest([system]), index)
+    return list(first.values())
 
 
 def _check(origin: Checkpoint, structures: Sequence[System]) -> None:

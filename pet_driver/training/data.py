@@ -160,8 +160,8 @@ def _frame(
     try:
         check_structure(system)
     except PetDriverError as error:
-        raise PetDriverError(f"frame {index} of the data: {error}") from error
-    labels = read_labels(atoms, options, ranks, index)
+        raise PetDriverError(f"frame {index} of {source}: {error}") from error
+    labels = read_labels(atoms, options, ranks, f"{index} of {source}")
     group = atoms.info.get(options.group_key) if options.group_key else None
     if group is None:
         group = atoms.get_chemical_formula()
@@ -202,5 +202,6 @@ def species_of(frames: Sequence[Frame]) -> tuple[int, ...]:
 
 
 def thinned(frames: list[Frame], count: int) -> list[Frame]:
-    """About `count` frames, evenly chosen: every n-th."""
-    return frames[:: max(len(frames) // count, 1)]
+    """At most `count` frames, evenly chosen."""
+    chosen = min(count, len(frames))
+    return [frames[k * len(frames) // chosen] for k in range(chosen)]

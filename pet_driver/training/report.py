@@ -90,7 +90,7 @@ def _rotation(potential: Potential, frames: list[Frame]) -> list[str]:
     """Rotation errors of some structures, evenly chosen."""
     rotations = random_rotations(_ROTATIONS)
     energy, force = [], []
-    some = thinned(frames, _ROTATED)[:_ROTATED]
+    some = thinned(frames, _ROTATED)
     for frame in some:
         result = in_orientations(potential, frame.system.to_atoms(), rotations)
         energy.append(1e3 * result.energy_error())
@@ -109,7 +109,7 @@ def _symmetrization(potential: Potential, frames: list[Frame], error: float | No
     """
     if potential.scope == "none":
         return []
-    some = [frame.system.to_atoms() for frame in thinned(frames, _SYMMETRIZED)[:_SYMMETRIZED]]
+    some = [frame.system.to_atoms() for frame in thinned(frames, _SYMMETRIZED)]
     found = SymmetrizationForce.of(potential, some, None if error is None else 1e-3 * error)
     line = (
         f"symmetrization force ({len(some)} structures, {found.frames:.1f} frames per atom): "

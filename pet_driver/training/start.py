@@ -45,6 +45,12 @@ def property_ranks(options: TrainingOptions, origin: Checkpoint | None) -> dict[
     ranks = dict(origin.hyper.properties) if origin else {}
     if options.model.get("properties") is not None:
         ranks = dict(options.model["properties"])
+    for name, rank in ranks.items():
+        if rank not in (1, 2) or not isinstance(rank, int):
+            raise PetDriverError(
+                f"model.properties gives {name!r} the rank {rank!r}; use 1 for a vector, 2 for a "
+                "tensor"
+            )
     for name in options.data.property_keys:
         if name not in ranks:
             raise PetDriverError(
@@ -231,7 +237,8 @@ def _load(network: PET, weights: dict[str, Tensor], name: str) -> None:
 
 
 def frames_with_all_species(frames: list[Frame]) -> list[Frame]:
-    """About 200 frames, evenly chosen, and further ones until every element occurs."""
+    """At most 200 frames with energies, evenly chosen, and further ones for every element."""
+    frames = [frame for frame in frames if frame.labels.energy is not None]
     chosen = thinned(frames, _FRAMES_FOR_BASELINE)
     seen = set(species_of(chosen))
     for frame in frames:

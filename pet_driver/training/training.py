@@ -248,7 +248,8 @@ class Training:
         Weights that still change leave a larger error common to all energies per atom than in other
         quantities.
         """
-        offset = energy_offset(self.comparisons(thinned(self.split.training, _FRAMES_ON_CARD)))
+        known = [frame for frame in self.split.training if frame.labels.energy is not None]
+        offset = energy_offset(self.comparisons(thinned(known, _FRAMES_ON_CARD)))
         self.scales.baseline = [energy - offset for energy in self.scales.baseline]
 
     def _write_model(self) -> Path:

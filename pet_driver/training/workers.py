@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from ..errors import PetDriverError
+from ..parallel.node import allowed_cores
 from ..runtime.devices import choose_device, device_of_rank, ranks_on_device, use_device
 
 _Item = TypeVar("_Item")
@@ -163,7 +164,8 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
 def start_workers(count: int, command: Sequence[str]) -> list[subprocess.Popen[bytes]]:
     """Make this process the first of `count` and start the others, as ``torchrun`` would.
 
-    The processes share the cores of this machine and meet at a free port. The environment of this
+    The processes share the cores that this one may use, unless OMP_NUM_THREADS gives the threads of
+    each, and meet at a free port. The environment of this
     process is changed, which `Workers` reads.
 
     :param command: arguments of ``pet-driver`` for the other processes
@@ -172,7 +174,8 @@ def start_workers(count: int, command: Sequence[str]) -> list[subprocess.Popen[b
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    threads = str(max((os.cpu_count() or 1) // count, 1))
+    allowed = max(len(allowed_cores()) // count, 1)
+    threads = os.environ.get("OMP_NUM_THREADS", str(allowed))
     common = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),

@@ -128,6 +128,29 @@ def test_more_time_labels_more_structures(tmp_path):
         symmetrize(origin, systems, tmp_path, replace(short, learning_rate=2e-3), say=str)
 
 
+def test_structures_that_are_given_twice_are_used_once(tmp_path):
+    """Otherwise one might be tuned on and held out."""
+    origin, systems, lines = plain_model(), molecules(6), []
+    short = replace(SHORT, steps=2)
+    _, report = symmetrize(origin, [*systems, *systems[:2]], tmp_path, short, say=said(lines))
+    assert sum(report.structures.values()) == 6
+    assert "2 of 8 structures repeat others: left out" in lines
+    with pytest.raises(PetDriverError, match="too few to hold some out"):
+        symmetrize(origin, [systems[0]] * 5, tmp_path / "same", short, say=str)
+
+
+def test_a_tuning_stays_where_more_time_labels_nothing_more(tmp_path):
+    """As after long dynamics, of which some structures are set aside and never used."""
+    short = replace(SHORT, steps=2)
+    symmetrize(plain_model(), molecules(12), tmp_path, short, say=str)
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    before = (tmp_path / "tuning" / "log.csv").read_text()
+    assert plan["labelled"] == plan["structures to use"] == 12
+    (tmp_path / "plan.json").write_text(json.dumps({**plan, "all structures": 99}))
+    symmetrize(plain_model(), molecules(12), tmp_path, replace(short, minutes=3.0), say=str)
+    assert (tmp_path / "tuning" / "log.csv").read_text() == before
+
+
 def test_labels_of_an_earlier_version_are_not_resumed_from(tmp_path):
     origin, systems = plain_model(), molecules(6)
     symmetrize(origin, systems, tmp_path, replace(SHORT, steps=2), say=str)

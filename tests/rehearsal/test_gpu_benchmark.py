@@ -59,6 +59,16 @@ def test_training_is_rehearsed(tmp_path):
     assert "not rehearsed" in {row["status"] for row in rows.values()}
 
 
+@pytest.mark.slow
+def test_conservation_is_tried_on_a_cpu(tmp_path):
+    result, content = run(tmp_path, "--device", "cpu", "--only", "conservation")
+    assert result.returncode == 0, result.stdout
+    rows = rows_of(content, "conservation")
+    assert rows["NVE, float32"]["steps"] == 60
+    assert rows["NVE, float32"]["its error, meV/atom/ps"] > 0.0
+    assert rows["NVE, tf32"]["status"] == "not rehearsed"
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here nothing fails")
 def test_it_goes_on_after_a_failure(tmp_path):
     """Without a card and without the pretence."""

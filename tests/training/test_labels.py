@@ -15,12 +15,13 @@ from pet_driver.graph import System
 from pet_driver.model import Hyperparameters
 from pet_driver.training.baseline import fit_baseline, force_scale
 from pet_driver.training.batches import Batches
-from pet_driver.training.data import Frame, read_frames, read_split
+from pet_driver.training.data import Frame, read_frames, read_split, thinned
 from pet_driver.training.frame_pairs import displacements
 from pet_driver.training.label_consistency import inconsistencies
 from pet_driver.training.labels import Labels
 from pet_driver.training.options import DataOptions
 from pet_driver.training.scales import Scales
+from pet_driver.training.start import frames_with_all_species
 
 KEYS = {"energy_key": "E", "forces_key": "F", "stress_key": "S"}
 
@@ -81,7 +82,7 @@ def test_labels_in_other_units_are_the_same(tmp_path, solids, options, energy, l
 def test_missing_labels(tmp_path, solids):
     frames = [atoms.copy() for atoms in solids[:4]]
     del frames[1].arrays["F"], frames[2].info["S"]
-    with pytest.raises(PetDriverError, match=r"frame 1 has no 'F'; it has .*; correct the key, or"):
+    with pytest.raises(PetDriverError, match=r"frame 1 of .* has no 'F'; it has .*; correct the"):
         read(tmp_path, frames)
     found = read(tmp_path, frames, may_lack=("forces", "stress"))
     assert [f.labels.forces is None for f in found] == [False, True, False, False]
@@ -129,6 +130,28 @@ def test_some_frames_are_never_held_out(tmp_path):
     options = DataOptions("data.xyz", validation=2, test=3, never_held_out=(9,))
     with pytest.raises(PetDriverError, match="names frame 9 of 9"):
         read_split(tmp_path, options)
+
+
+def test_frames_for_a_baseline_have_energies():
+    """Also where every second frame, or the only one with an element, has none."""
+    some = [
+        Frame(System.from_atoms(atoms), Labels(-1.0 if k % 2 else None, None, None, {}), k)
+        for k, atoms in enumerate(molecules(420))
+    ]
+    chosen = frames_with_all_species(some)
+    assert len(chosen) == 200
+    assert all(frame.labels.energy is not None for frame in chosen)
+    evenly = np.diff([frame.index for frame in chosen])
+    assert set(evenly) == {2, 4}
+
+
+@pytest.mark.parametrize(("total", "most"), [(39, 20), (40, 20), (5, 20), (0, 3)])
+def test_chosen_frames_are_spread_over_all(total, most):
+    chosen = thinned(list(range(total)), most)
+    assert len(chosen) == min(total, most)
+    if total:
+        assert chosen[0] == 0
+        assert total - chosen[-1] <= max(2 * total // most, 1)
 
 
 def test_baseline_of_one_composition_explains_it(tmp_path):

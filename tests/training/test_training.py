@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import os
 import warnings
 
 import ase.io
@@ -15,7 +16,7 @@ from pet_driver import PetDriverError, load_model
 from pet_driver.cli.main import main
 from pet_driver.engines.ase import attach_results
 from pet_driver.files.checkpoint import load_checkpoint
-from pet_driver.training import Training, read_options
+from pet_driver.training import Training, read_options, workers
 from pet_driver.training.data import read_frames, read_split
 from pet_driver.training.options import DataOptions
 from pet_driver.training.results import write_results
@@ -147,7 +148,10 @@ def test_former_names_of_options(tmp_path):
         ({"model": {"widht": 3}}, "did you mean 'width'"),
         ({"model": {"width": 30}}, "width 30 cannot be shared"),
         ({"data": {"file": "nowhere.xyz"}}, "there is no data file"),
-        ({"data": {"file": "data.xyz", "energy_key": "E0"}}, "frame 0 has no 'E0'; it has"),
+        (
+            {"data": {"file": "data.xyz", "energy_key": "E0"}},
+            "frame 0 of data.xyz has no 'E0'; it has",
+        ),
         ({"data": {"file": "data.xyz", "test": 40}}, "lower data.validation or data.test"),
         ({"datta": {}}, "did you mean 'data'"),
         ({"fit": {"learning_rate": "nan"}}, "fit.learning_rate is nan"),
@@ -196,6 +200,16 @@ def test_former_names_of_options(tmp_path):
             "the name of a result that every model gives",
         ),
         ({"model": {"properties": {"dipole": 1}}}, "which would stay random without labels"),
+        *(
+            (
+                {
+                    "model": {"properties": {"dipole": rank}},
+                    "data": {**OPTIONS["data"], "property_keys": {"dipole": "mu"}},
+                },
+                f"gives 'dipole' the rank {rank!r}; use 1 for a vector",
+            )
+            for rank in ("vector", None, 1.0, 3)
+        ),
         ({"data": {"file": "data.xyz", "may_lack": 5}}, "data.may_lack is 5; it must be a list"),
         (
             {"data": {"file": "data.xyz", "property_units": {"mu": "D"}}},
@@ -369,8 +383,11 @@ def test_unreadable_options_files(tmp_path, content):
         ),
         (lambda atoms: atoms.numbers.__setitem__(0, 0), "frame 4 .* give every atom an element"),
         (lambda atoms: atoms.set_pbc(True), "frame 4 .* lattice vector is zero"),
-        (lambda atoms: atoms.info.update(energy=np.nan), "frame 4 has nan in 'energy'"),
-        (lambda atoms: atoms.info.update(energy="low"), "frame 4 has 'low' for 'energy'"),
+        (lambda atoms: atoms.info.update(energy=np.nan), "frame 4 of data.xyz has nan in 'energy'"),
+        (
+            lambda atoms: atoms.info.update(energy="low"),
+            "frame 4 of data.xyz has 'low'",
+        ),
         (
             lambda atoms: atoms.arrays["forces"].__setitem__(0, np.inf),
             "has inf in 'forces'",
@@ -448,6 +465,19 @@ def test_data_without_labels(tmp_path):
 
 def test_large_seeds(folder, tmp_path):
     assert training(folder, tmp_path, steps=1, seed=2**62).run().exists()
+
+
+@pytest.mark.parametrize(("given", "threads"), [("1", "1"), (None, "2")])
+def test_threads_of_several_processes(monkeypatch, given, threads):
+    """Each has as many as the user says, or its share of the cores that may be used."""
+    monkeypatch.setattr(workers, "allowed_cores", lambda: [0, 1, 2, 3])
+    # The environment is as before afterwards.
+    monkeypatch.setattr(os, "environ", {**os.environ, "OMP_NUM_THREADS": given})
+    if given is None:
+        del os.environ["OMP_NUM_THREADS"]
+    (other,) = workers.start_workers(2, ["--version"])
+    assert other.wait(60) == 0
+    assert os.environ["OMP_NUM_THREADS"] == threads
 
 
 def test_processes_that_were_started_by_half(folder, tmp_path, monkeypatch):
