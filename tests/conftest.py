@@ -41,7 +41,7 @@ def model_file(checkpoint, tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def water_box() -> Atoms:
     """64 molecules of liquid water in a periodic box."""
     path = ROOT / "lammps_examples" / "water_nvt" / "water.data"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from ..errors import PetDriverError
 from .model_options import add_choice_of_frames, check_model_output, read_structures
 
+_DISPLACED = 0.05  # angstrom, root mean square of each coordinate
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -46,7 +48,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--structure",
         metavar="FILE",
         type=Path,
-        help="structure that frame constants are chosen on (default: a random one of the elements)",
+        help="structure that frame constants are chosen on, with atoms displaced a little "
+        "(default: a random one of the elements)",
     )
     parser.set_defaults(run=run)
 
@@ -99,6 +102,9 @@ def _choice(checkpoint: Checkpoint, structure: Atoms | None) -> FrameChoice:
 
     if structure is None:
         structure = random_structure(checkpoint.hyper.species)
+    else:  # in a perfect crystal the symmetrization force vanishes for any choice
+        structure = structure.copy()
+        structure.rattle(_DISPLACED, seed=0)
     with Progress("choosing frames", len(CANDIDATES)) as progress:
         return choose_frames(checkpoint, structure, progress.advance)
 

@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from ..parallel.node import allowed_cores
+from ..runtime.devices import free_memory
 from .finding import Finding
 
 _LITTLE_MEMORY = 2e9  # bytes
@@ -86,12 +87,13 @@ def _load() -> Finding:
 def _memory() -> Finding:
     memory = psutil.virtual_memory()
     problem = ""
-    if memory.available < _LITTLE_MEMORY:
+    free = free_memory(torch.device("cpu"))
+    if free < _LITTLE_MEMORY:
         problem = (
-            f"only {memory.available / 1e9:.1f} GB of memory are free, so that evaluations are "
+            f"only {free / 1e9:.1f} GB of memory are free, so that evaluations are "
             "made in many parts; end other programs"
         )
-    value = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
+    value = f"{free / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
     return Finding("memory", value, problem, True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from ase.data import covalent_radii
 from ..errors import PetDriverError
 from ..files.checkpoint import Checkpoint
 from ..frames import NAMED_CONSTANTS
-from ..graph import System, as_systems
+from ..graph import Structures, as_systems
 from .potential import Potential
 from .symmetrization import SymmetrizationForce
 
@@ -59,7 +59,7 @@ class FrameChoice:
 
 def choose_frames(
     checkpoint: Checkpoint,
-    structures: Atoms | System | Sequence[Atoms | System],
+    structures: Structures,
     advance: Callable[[], None] = lambda: None,
     scope: str = "atom",
     limit: float | None = None,
@@ -78,7 +78,7 @@ def choose_frames(
     :raises PetDriverError: if the model cannot evaluate the structure
     """
     found = {}
-    systems = as_systems([structures] if isinstance(structures, Atoms | System) else structures)
+    systems = as_systems(structures)
     for name in CANDIDATES:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a scope other than that of training is meant

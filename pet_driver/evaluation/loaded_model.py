@@ -63,17 +63,25 @@ class LoadedModel:
                 f"but {dtype} on {device} was asked for; load the model file again"
             )
 
-    def checked_uncertainty_factor(self) -> Tensor:
-        """Matrix of `Potential.energy_uncertainty`, (n_features, n_features), eV.
+    def energy_deviation(self, features: Tensor) -> Tensor:
+        """Standard deviations of energies, (n_structures,), eV; see `Potential.energy_uncertainty`.
 
-        :raises PetDriverError: if the model has none
+        :param features: (n_structures, n_features), float64, sums over atoms
+        """
+        assert self.uncertainty_factor is not None  # as `check_uncertainty` has found
+        deviation: Tensor = torch.linalg.vector_norm(features @ self.uncertainty_factor.T, dim=1)
+        return deviation
+
+    def check_uncertainty(self) -> None:
+        """Check that the model has what `energy_deviation` needs.
+
+        :raises PetDriverError: if not
         """
         if self.uncertainty_factor is None:
             raise PetDriverError(
                 f"the model {self.description.name} has no data for uncertainties; convert a "
                 "checkpoint that metatrain's LLPR has calibrated"
             )
-        return self.uncertainty_factor
 
     def check_direct_forces(self, scope: str) -> None:
         """Check that forces can be read out directly in a scope.

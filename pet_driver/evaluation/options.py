@@ -220,6 +220,26 @@ class EvaluationOptions:
                 raise PetDriverError(unknown(f"there is no option {name!r}", OPTIONS))
         return dataclasses.replace(self, **keywords)  # type: ignore[arg-type]  # words are converted
 
+    def plain(self, direct: bool = False) -> EvaluationOptions:
+        """Those of an evaluation without frames.
+
+        :param direct: with the forces that the model reads out directly
+        """
+        return self.replace(scope="none", direct=direct, **_OF_FRAMES)
+
+    def check_frames(self, scope: str) -> None:
+        """Check that no option concerns frames where there are none.
+
+        :param scope: of the evaluation
+        :raises PetDriverError: if one does
+        """
+        given = [name for name, value in _OF_FRAMES.items() if getattr(self, name) != value]
+        if scope == "none" and given:
+            raise PetDriverError(
+                f"{given[0]} is {getattr(self, given[0])!r}, and scope none has no frames; leave "
+                "it out, or choose scope layer, atom or structure"
+            )
+
     def changed(self) -> dict[str, object]:
         """Options that differ from their defaults, by name; plain values that can be stored."""
         default = EvaluationOptions()
@@ -228,6 +248,12 @@ class EvaluationOptions:
             for name, value in dataclasses.asdict(self).items()
             if value != getattr(default, name)
         }
+
+
+# Options of frames, and their values where there are none.
+_OF_FRAMES: Mapping[str, object] = MappingProxyType(
+    {"frames": None, "extra_rotations": 0, "parity": False}
+)
 
 
 def _declared(cls: type[EvaluationOptions]) -> dict[str, Option]:

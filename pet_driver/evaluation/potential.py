@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ..graph import (
     ChargeAndSpin,
     Graph,
     StructureGraphs,
+    Structures,
     System,
     VerletCache,
     as_systems,
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from ..parallel import Domain
+
+T = TypeVar("T")
+_MANY_SAMPLES = 65_536  # where halving begins after a shortage, if no number was chosen before
 
 
 class Potential(DescribedModel):
@@ -90,6 +94,7 @@ class Potential(DescribedModel):
             options.charge,
             options.spin,
         )
+        options.check_frames(self.scope)
         if options.direct:
             self.model.check_direct_forces(self.scope)
         self.chunking = Chunking(self.device, options.memory_share, options.chunk)
@@ -121,9 +126,7 @@ class Potential(DescribedModel):
     @overload
     def compute(self, structures: Sequence[Atoms | System]) -> list[Prediction]: ...
 
-    def compute(
-        self, structures: Atoms | System | Sequence[Atoms | System]
-    ) -> Prediction | list[Prediction]:
+    def compute(self, structures: Structures) -> Prediction | list[Prediction]:
         """Evaluate one structure, or several, in batches.
 
         :return: a prediction for each structure, in the order given
@@ -167,7 +170,7 @@ class Potential(DescribedModel):
             return self.evaluate(found) if isinstance(found, Graph) else found
         return self.evaluate(domain.graph())
 
-    def graph(self, structures: Sequence[Atoms | System]) -> Graph:
+    def graph(self, structures: Structures) -> Graph:
         """Make the graph of whole structures, one after another.
 
         :raises PetDriverError: for unknown elements, charges or spins, and impossible geometries
@@ -196,7 +199,7 @@ class Potential(DescribedModel):
 
     def plain(self) -> Potential:
         """Plain PET, without frames, of the same weights, which are shared."""
-        return Potential(self.model, self.options.replace(**_PLAIN))
+        return Potential(self.model, self.options.plain())
 
     def direct(self) -> Potential:
         """Plain PET with the forces that the model reads out directly, of the same weights.
@@ -207,7 +210,7 @@ class Potential(DescribedModel):
 
         :raises PetDriverError: if the model has no such output
         """
-        return Potential(self.model, self.options.replace(**_PLAIN, direct=True))
+        return Potential(self.model, self.options.plain(direct=True))
 
     # -- frames and uncertainty --
 
@@ -215,15 +218,15 @@ class Potential(DescribedModel):
         """Standard deviation of each atom's energy over its frames, (n_atoms,), eV.
 
         Messages are averaged as in scope layer. It measures how far plain PET is from rotational
-        symmetry at each atom.
+        symmetry at each atom. Where several layers read energies out (block "paper"), it is the
+        root of the sum of their variances.
         """
-        variance = self._evaluator.energy_variance(self.graph([structure]))
+        graph = self.graph(structure)
+        variance = self._in_parts(lambda request: self._evaluator.energy_variance(graph, request))
         deviation: NDArray[np.float64] = variance.to(torch.float64).sqrt().cpu().numpy()
         return deviation * self.model.rescaling.energy_scale
 
-    def symmetrization_forces(
-        self, structures: Sequence[Atoms | System]
-    ) -> list[NDArray[np.float64]]:
+    def symmetrization_forces(self, structures: Structures) -> list[NDArray[np.float64]]:
         """The part of the forces that stems from frames, (n_atoms, 3) each, eV/angstrom.
 
         It is the force minus the one with frames and weights held fixed: the gradient of the
@@ -232,19 +235,22 @@ class Potential(DescribedModel):
         energy in every orientation.
         """
         found: list[NDArray[np.float64]] = []
-        for group in batches_for(self.device, as_systems(structures)):
-            graph = self._charge_and_spin.filled(self.graph(group))
-            request = EvaluationRequest(self.chunking.allowed(), self.chunking.chunk)
-            evaluation = self._evaluator.evaluate(graph, request)
-            through = evaluation.symmetrization
-            if through is None:
-                through = torch.zeros_like(evaluation.gradient)
-            with self._evaluator.arithmetic.context():
-                forces, _ = forces_and_virials(graph, through * self.model.rescaling.energy_scale)
-            found += np.split(forces.cpu().numpy(), np.cumsum(graph.sizes)[:-1])
+        with torch.inference_mode(False):  # gradients are needed, wherever this is called
+            for group in batches_for(self.device, as_systems(structures)):
+                found += self._symmetrization_forces(group)
         return found
 
-    def energy_uncertainty(self, structures: Sequence[Atoms | System]) -> NDArray[np.float64]:
+    def _symmetrization_forces(self, systems: list[System]) -> list[NDArray[np.float64]]:
+        graph = self._charge_and_spin.filled(self.graph(systems))
+        evaluation = self._in_parts(lambda request: self._evaluator.evaluate(graph, request))
+        through = evaluation.symmetrization
+        if through is None:
+            through = torch.zeros_like(evaluation.gradient)
+        with self._evaluator.arithmetic.context():
+            forces, _ = forces_and_virials(graph, through * self.model.rescaling.energy_scale)
+        return np.split(forces.cpu().numpy(), np.cumsum(graph.sizes)[:-1])
+
+    def energy_uncertainty(self, structures: Structures) -> NDArray[np.float64]:
         """Standard deviation of the energy of each structure, (n_structures,), eV.
 
         It is ``|A f|`` with the sum f of the last-layer features and a matrix A of the model file
@@ -253,21 +259,22 @@ class Potential(DescribedModel):
 
         :raises PetDriverError: if the model has no such matrix
         """
-        factor = self.model.checked_uncertainty_factor()
+        self.model.check_uncertainty()
         graph = self.graph(structures)
-        features = self._evaluator.features(graph, self.chunking.allowed())
-        totals = features.new_zeros(len(graph.sizes), features.shape[1])
+        features = self._in_parts(lambda request: self._evaluator.features(graph, request))
         with self._evaluator.arithmetic.context():
-            totals.index_add_(0, graph.structure, features)
-        deviation: NDArray[np.float64] = (
-            torch.linalg.vector_norm(totals @ factor.T, dim=1).cpu().numpy()
-        )
-        return deviation
+            return self.model.energy_deviation(graph.sums(features)).cpu().numpy()
 
-    def frames(self, structures: Atoms | Sequence[Atoms | System]) -> FrameSet:
+    def frames(self, structures: Structures) -> FrameSet:
         """Frames and weights of every atom, sorted by atom, one structure after another."""
-        listed = [structures] if isinstance(structures, Atoms) else structures
-        return self._evaluator.frames(self.graph(listed))
+        return self._evaluator.frames(self.graph(structures))
+
+    def _in_parts(self, evaluate: Callable[[EvaluationRequest], T]) -> T:
+        """Result of whole structures, in parts that fit into memory."""
+        return self.chunking.retried(
+            lambda: evaluate(EvaluationRequest(self.chunking.allowed(), self.chunking.chunk)),
+            lambda: self._evaluator.at_once or _MANY_SAMPLES,
+        )
 
     def _computed(self, systems: list[System]) -> list[Prediction]:
         """Predictions of structures that are evaluated together."""
@@ -289,15 +296,8 @@ class Potential(DescribedModel):
             forces, virials = forces_and_virials(graph, found.gradient)
             prediction = Prediction.of(found, forces, virials)
             self._closest.look(graph)
-            if len(graph.sizes) == 1:
-                prediction.check(graph.atom_names)
-            else:
-                for part in prediction.split(graph.sizes):
-                    part.check()
+            prediction.check_structures(graph.sizes, graph.atom_names)
             return prediction.with_direct_forces(graph.sizes) if self.options.direct else prediction
-
-
-_PLAIN: dict[str, Any] = {"scope": "none", "frames": None, "extra_rotations": 0, "parity": False}
 
 
 def load_model(

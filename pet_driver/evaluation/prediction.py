@@ -173,6 +173,19 @@ class Prediction:
         total: Floats = outputs[name].sum(axis=0)
         return total
 
+    def check_structures(self, sizes: Sequence[int], names: NDArray[np.int64] | None) -> None:
+        """Check that all results of structures, one after another, are finite.
+
+        :param sizes: numbers of atoms
+        :param names: see `check`; for one structure
+        :raises PetDriverError: if a number is not finite
+        """
+        if len(sizes) == 1:
+            self.check(names)
+            return
+        for part in self.split(sizes):
+            part.check()
+
     def check(self, names: NDArray[np.int64] | None = None) -> None:
         """Check that all results are finite.
 

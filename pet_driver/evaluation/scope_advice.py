@@ -14,7 +14,7 @@ def warn_about_scope(name: str, hyper: Hyperparameters, scope: str) -> None:
     :param hyper: of its network
     :param scope: of the evaluation
     """
-    advice = scope_advice(hyper.scope, scope, hyper.message_layers)
+    advice = scope_advice(hyper.scope, scope, hyper.exchanges)
     if advice:
         warnings.warn(
             f"{name} was trained with scope {hyper.scope!r} and runs with {scope!r}: {advice}",
@@ -40,21 +40,21 @@ def outputs_in_scope(hyper: Hyperparameters, scope: str) -> dict[str, int]:
     return dict(hyper.properties)
 
 
-def scope_advice(trained: str, chosen: str, message_layers: int) -> str | None:
+def scope_advice(trained: str, chosen: str, exchanges: int) -> str | None:
     """How a scope other than that of training changes the errors; None: it does not.
 
     :param trained: scope of training
     :param chosen: scope of evaluation
-    :param message_layers: number of message layers of the network
+    :param exchanges: how often the network exchanges messages
     """
-    if chosen == trained or (message_layers == 1 and {trained, chosen} == {"layer", "atom"}):
+    if chosen == trained or (not exchanges and {trained, chosen} == {"layer", "atom"}):
         return None
     if trained == "none" and chosen != "layer":
         return (
             "an average over orientations, exactly invariant; the errors of the model card hold "
             "approximately"
         )
-    if trained == "none" and message_layers == 1:
+    if trained == "none" and not exchanges:
         return (
             "an average over frames, exactly invariant; the errors of the model card hold "
             "approximately"

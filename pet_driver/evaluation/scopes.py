@@ -95,34 +95,35 @@ class Evaluator:
         """Frames of every centre of a graph. Collective over the processes that share it."""
         return self._frames(truncate(graph, self.network.hyper))
 
-    def energy_variance(self, graph: Graph) -> Tensor:
+    def energy_variance(self, graph: Graph, request: EvaluationRequest) -> Tensor:
         """Variance of the energy of each atom over its own frames, (n_centres,).
 
         Messages are averaged as in scope "layer". In units of the network, squared.
+
+        :param request: of which the memory and the chunk count
         """
         with torch.no_grad(), self.arithmetic.context():
-            seen = truncate(graph, self.network.hyper)
+            seen = truncate(graph, self.network.hyper, request.memory)
+            frames = self._frames(seen, request.memory)
             messages = seen.exchange.messages(seen.padded)
-            output = self.network(
-                seen.network_input(), self._frames(seen), messages, PassOptions(variances=True)
-            )
+            options = PassOptions(chunk=self._chunk(seen, request), variances=True)
+            output = self.network(seen.network_input(), frames, messages, options)
         variance: Tensor = output.energy_variance
         return variance
 
-    def features(self, graph: Graph, memory: int) -> Tensor:
+    def features(self, graph: Graph, request: EvaluationRequest) -> Tensor:
         """Inputs of the last layers of the energy's heads, (n_centres, n_features), float64.
 
         Those of the plain network or, in the scope "layer", averaged over frames.
 
-        :param memory: bytes that intermediate results may take
+        :param request: of which the memory and the chunk count
         """
         with torch.no_grad(), self.arithmetic.context():
-            seen = truncate(graph, self.network.hyper, memory)
-            frames = self._frames(seen, memory) if self.scope == "layer" else None
+            seen = truncate(graph, self.network.hyper, request.memory)
+            frames = self._frames(seen, request.memory) if self.scope == "layer" else None
             messages = seen.exchange.messages(seen.padded)
-            output = self.network(
-                seen.network_input(), frames, messages, PassOptions(features=True)
-            )
+            options = PassOptions(chunk=self._chunk(seen, request), features=True)
+            output = self.network(seen.network_input(), frames, messages, options)
         features: Tensor = output.features.to(torch.float64)
         return features
 

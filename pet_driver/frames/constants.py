@@ -18,7 +18,7 @@ _LEAST = {
     "sin2_threshold": 5e-3,
     "sin2_width": 5e-3,
     "axis_margin": 1e-3,
-    "axial_threshold": 0.0,
+    "axial_threshold": 1e-3,
     "axial_width": 1e-3,
     "pruning_fraction": 0.0,
     "pruning_width": 1e-3,
@@ -27,6 +27,7 @@ _LEAST = {
     "pruning_threshold_width": 1e-3,
 }
 _ROUNDING = 1e-9
+_LEAST_SHARPNESS = 0.5  # beta * margin; below it the inner cutoff would exceed the cutoff
 _OF_CONTRAST = ("contrast", "maximum_power")
 
 # Keys of model files and options files, where they differ from the names of the attributes.
@@ -61,7 +62,8 @@ class FrameConstants:
     :raises ValueError: if the number of axial copies is odd or too small, the window in sin^2
         reaches below 0, a width is not above 0, a length of the contrast is below 0.02 angstrom, a
         number is not finite, or the window of pruning ends above the largest weight (with contrast,
-        not below it)
+        not below it); if beta times margin is below 0.5; if, with contrast, ``axial_width`` is
+        above ``axial_threshold``
     """
 
     margin: float = 0.15
@@ -101,6 +103,11 @@ class FrameConstants:
                 continue
             if not least <= value < math.inf:
                 raise ValueError(f"{name} is {value}; it must be a number of at least {least:g}")
+        if self.beta * self.margin < _LEAST_SHARPNESS:
+            raise ValueError(
+                f"beta is {self.beta:g} and margin {self.margin:g}; their product must be at least "
+                f"{_LEAST_SHARPNESS}, as frames would reach beyond the cutoff otherwise"
+            )
         end = self.pruning_fraction + self.pruning_width
         if end > 1.0 + _ROUNDING:
             raise ValueError(
@@ -117,6 +124,13 @@ class FrameConstants:
                 f"contrast is {given!r}; give two lengths of at least {_SHORTEST} angstrom"
             )
         object.__setattr__(self, "contrast", (float(numbers[0]), float(numbers[1])))
+        # Axial frames must have the whole weight where the last pair vanishes, as contrast gives
+        # pairs a share of the rest however small they are.
+        if self.axial_width > self.axial_threshold:
+            raise ValueError(
+                f"axial_width is {self.axial_width} and axial_threshold {self.axial_threshold}; "
+                "with contrast the width must not be larger"
+            )
         if not 1.0 <= self.maximum_power < math.inf:
             raise ValueError(f"maximum_power is {self.maximum_power}; it must be at least 1")
         # Above the largest weight no frame would be kept in full, and a tie would lose all.

@@ -27,7 +27,7 @@ from .neighbor_list import (
 from .neighbor_table import ListedEdges, NeighborTable
 from .padded import PaddedNeighbors, inverse_index
 from .resident_list import ResidentGraphs, ResidentList
-from .structure_graphs import StructureGraphs, as_systems
+from .structure_graphs import StructureGraphs, Structures, as_systems
 from .system import CHARGE_AND_SPIN_KEYS, System, check_finite, species_indices
 from .truncation import SEEN, truncate
 from .verlet_cache import Listed, VerletCache
@@ -54,6 +54,7 @@ __all__ = [
     "ReverseEdgeExchange",
     "SingleProcess",
     "StructureGraphs",
+    "Structures",
     "System",
     "TableExchange",
     "Truncation",

@@ -85,6 +85,14 @@ class Graph:
             padded.charge_and_spin,
         )
 
+    def sums(self, values: Tensor) -> Tensor:
+        """Sums over the atoms of each structure, (n_structures, ...).
+
+        :param values: (n_atoms, ...)
+        """
+        totals = values.new_zeros(len(self.sizes), *values.shape[1:])
+        return totals.index_add_(0, self.structure, values)
+
     def frame_vectors(self, cutoff: float) -> Tensor:
         """Vectors from which frames are built, (n_centres, n_neighbors, 3), angstrom, padded.
 

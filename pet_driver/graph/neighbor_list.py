@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from ase.geometry import complete_cell
 from numpy.typing import NDArray
 from vesin import NeighborList
 
 from ..errors import PetDriverError
+from ..runtime.devices import free_memory
 from .system import System, check_finite
 
 TOO_CLOSE = 0.1  # angstrom; a smaller distance is an error of the input
 # Beyond these the search of vesin 0.6 loses pairs, or ends the process.
 _FARTHEST = 1e9  # cells from the origin
+_CROWDED = 1000  # neighbors of an atom; no structure at its own density has as many
+_BYTES_PER_PAIR = 150  # that the search and the sorting take
 _WIDEST = 2e4  # cutoffs from one end to the other
 
 
@@ -61,9 +65,11 @@ def search_pairs(
     :param cutoff: angstrom
     :return: centre (n_pairs,), neighbor (n_pairs,), cell shift of the neighbor (n_pairs, 3), index
         of the reversed pair (n_pairs,)
-    :raises PetDriverError: if an atom is very far away
+    :raises PetDriverError: if an atom is very far away, or atoms are so dense that their pairs
+        would not fit into memory
     """
     check_extent(system.positions, cell, system.pbc, cutoff)
+    check_density(system, cell, cutoff)
     search = NeighborList(cutoff=cutoff, full_list=True)
     i, j, shifts = search.compute(
         points=system.positions, box=cell, periodic=system.pbc, quantities="ijS"
@@ -165,4 +171,31 @@ def check_distances(
         raise PetDriverError(
             f"atoms {first[edge]} and {second[edge]} are {lengths[edge]:.3g} angstrom apart; "
             "remove one of them or relax the structure first"
+        )
+
+
+def check_density(system: System, cell: NDArray[np.float64], cutoff: float) -> None:
+    """Check that the pairs of atoms fit into memory, by the mean density.
+
+    Only where atoms are crowded, as with a wrong unit of length: the search would end the process.
+
+    :param cell: result of `periodic_cell`, (3, 3), angstrom
+    :param cutoff: angstrom
+    :raises PetDriverError: if they do not
+    """
+    count = len(system)
+    inverse = np.linalg.inv(cell)
+    # Neighbors of a free structure lie within a box that is one cutoff larger.
+    spans = np.ptp(system.positions @ inverse, axis=0) + cutoff * np.linalg.norm(inverse, axis=0)
+    volume = abs(np.linalg.det(cell)) * np.prod(np.where(system.pbc, 1.0, spans))
+    neighbors = count * 4.0 / 3.0 * np.pi * cutoff**3 / volume
+    if not system.pbc.any():
+        neighbors = min(neighbors, count - 1.0)
+    needed = count * neighbors * _BYTES_PER_PAIR
+    free = free_memory(torch.device("cpu"))
+    if neighbors >= _CROWDED and needed > free:
+        raise PetDriverError(
+            f"atoms have about {neighbors:.0f} neighbors within the cutoff, whose pairs take "
+            f"{needed / 1e9:.0f} GB, and {free / 1e9:.0f} GB are free; check the density and the "
+            "unit of length of the structure"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from .graph import Graph, graph_of_edges
 from .resident_list import ResidentList
 from .system import System, species_indices
 from .verlet_cache import VerletCache
+
+Structures: TypeAlias = Atoms | System | Sequence[Atoms | System]  # one, or several
 
 
 class StructureGraphs:
@@ -34,8 +37,8 @@ class StructureGraphs:
         self.species, self.lists, self.device = species, lists, device
         self.charge_and_spin = charge_and_spin
 
-    def of(self, structures: Sequence[Atoms | System]) -> Graph:
-        """Graph of several structures, one after another.
+    def of(self, structures: Structures) -> Graph:
+        """Graph of one structure, or of several, one after another.
 
         :raises PetDriverError: for unknown elements, charges or spins, and impossible geometries
         """
@@ -63,6 +66,8 @@ class StructureGraphs:
         )
 
 
-def as_systems(structures: Sequence[Atoms | System]) -> list[System]:
-    """Structures as `System`; those of ASE are copied."""
+def as_systems(structures: Structures) -> list[System]:
+    """One structure, or several, as `System`; those of ASE are copied."""
+    if isinstance(structures, Atoms | System):
+        structures = [structures]
     return [x if isinstance(x, System) else System.from_atoms(x) for x in structures]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.autograd.graph import saved_tensors_hooks
 
 
 def differentiated_at_once(
@@ -33,7 +34,9 @@ class _AtOnce(torch.autograd.Function):
         *inputs: Tensor | None,
     ) -> tuple[Tensor, ...]:
         wanted = ctx.needs_input_grad[1:]
-        with torch.enable_grad():
+        # Inside of a part that is computed again in its backward pass, what is kept here would be
+        # given up, and computed again at once.
+        with torch.enable_grad(), saved_tensors_hooks(lambda x: x, lambda x: x):
             leaves = [
                 None if x is None else x.detach().requires_grad_(needed)
                 for x, needed in zip(inputs, wanted, strict=True)

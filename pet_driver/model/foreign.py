@@ -52,6 +52,8 @@ class ForeignHyperparameters:
         if self.combination_normalization is not None:
             name = "combination_normalization"
             check_choice(name, self.combination_normalization, tuple(NORMALIZATIONS))
+        if self.adaptive_width <= 0.0:
+            raise ValueError(f"adaptive_width is {self.adaptive_width}; it must be positive")
         if self.adaptive_neighbors is not None and self.adaptive_neighbors <= 0.0:
             raise ValueError(
                 f"adaptive_neighbors is {self.adaptive_neighbors}; it must be positive"

@@ -23,6 +23,11 @@ _CHOICES = {
     "scope": ("layer", "none"),
 }
 
+_SIZES = (
+    *("width", "node_width", "feedforward_width", "head_width", "heads"),
+    *("attention_layers", "message_layers"),
+)
+
 # What an engine calls the results of every model: no covariant output can have such a name.
 RESERVED_NAMES = (
     *("energy", "free_energy", "energies", "forces", "stress", "stresses", "virial"),
@@ -79,6 +84,9 @@ class Hyperparameters:
         self._check_foreign()
 
     def _check_widths(self) -> None:
+        for name in _SIZES:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.width % self.heads:
             raise ValueError(
                 f"width {self.width} cannot be shared by {self.heads} heads; make it a multiple"

@@ -8,6 +8,7 @@ import psutil
 import torch
 
 from ..errors import PetDriverError
+from .memory_limit import unused_memory
 
 
 def choose_device(name: str) -> torch.device:
@@ -85,7 +86,9 @@ def free_memory(device: torch.device) -> int:
         # What torch has taken from the driver and does not use serves for the next tensors.
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
-    return psutil.virtual_memory().available
+    free = psutil.virtual_memory().available
+    limited = unused_memory()
+    return free if limited is None else min(free, limited)
 
 
 def release_memory() -> None:

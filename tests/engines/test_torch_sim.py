@@ -31,7 +31,7 @@ def model(potential):
     return PETModel(potential)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def boxes(small_box):
     """Three periodic boxes of different size and cell; the last one is left-handed."""
     stretched = small_box.copy()

@@ -1,11 +1,13 @@
 """Chunks after a shortage of memory."""
 
+import numpy as np
 import pytest
 import torch
 from ase.build import bulk
 
 from pet_driver import PetDriverError, load_model
 from pet_driver.evaluation.chunking import Chunking
+from pet_driver.model.layer_pass import LayerPass
 
 CPU = torch.device("cpu")
 
@@ -116,6 +118,47 @@ def test_parts_are_halved_from_what_was_evaluated_at_a_time(water_box, monkeypat
     potential.compute(water_box)
     assert parts[0] < len(water_box)
     assert parts[1] == parts[0] // 2
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_other_results_are_in_parts_after_a_shortage(water_box, monkeypatch):
+    """Symmetrization forces and deviations over frames are the same in parts."""
+    potential = load_model("water", dtype="float64")
+    atoms = water_box[:60]
+    expected = potential.symmetrization_forces(atoms)[0], potential.frame_deviation(atoms)
+    evaluator, chunks = potential._evaluator, []
+
+    def short_once(function):
+        def shortened(graph, request):
+            chunks.append(request.chunk)
+            if len(chunks) % 2:
+                raise torch.OutOfMemoryError
+            return function(graph, request)
+
+        return shortened
+
+    for name in ("evaluate", "energy_variance"):
+        monkeypatch.setattr(evaluator, name, short_once(getattr(evaluator, name)))
+    found = potential.symmetrization_forces(atoms)[0], potential.frame_deviation(atoms)
+    assert chunks[0] is None
+    assert chunks[3] < chunks[1]
+    for some, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(some, wanted, atol=1e-10)
+
+
+def test_the_last_layer_is_not_evaluated_again_and_again(water_box, monkeypatch):
+    """Parts are computed again in the backward pass: each layer is evaluated twice."""
+    potential = load_model("water", chunk=48)
+    calls = []
+    results = LayerPass._results
+
+    def counted(self, *arguments):
+        calls.append(self.sends)
+        return results(self, *arguments)
+
+    monkeypatch.setattr(LayerPass, "_results", counted)
+    potential.compute(water_box[:96])
+    assert calls.count(True) == calls.count(False) > 4
 
 
 @pytest.mark.filterwarnings("ignore:out of memory")

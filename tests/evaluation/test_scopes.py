@@ -17,6 +17,7 @@ from pet_driver import PetDriverError
 from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.rotation_error import rotated
 from pet_driver.files.checkpoint import random_checkpoint
+from pet_driver.model import ForeignHyperparameters
 
 COPPER = bulk("Cu", a=3.61)
 
@@ -204,7 +205,11 @@ def test_gradients_are_there_in_inference_mode(molecule):
     with torch.inference_mode():
         potential = potential_of(MODERN, "layer")
         found = potential.compute(molecule)
+        through = potential.symmetrization_forces(molecule)
     assert_same(found, potential_of(MODERN, "layer").compute(molecule))
+    (expected,) = potential_of(MODERN, "layer").symmetrization_forces([molecule])
+    np.testing.assert_allclose(through[0], expected, atol=1e-12)
+    assert np.abs(expected).max() > 0.0
 
 
 def test_extra_rotations_are_exact_and_the_same_in_every_call(molecule, rotations):
@@ -244,3 +249,25 @@ def test_advice_about_scopes():
         Potential(random_checkpoint(replace(MODERN, message_layers=1)), scope="atom")
     with pytest.raises(PetDriverError, match="extra_rotations is -1"):
         Potential(trained_plain, extra_rotations=-1)
+
+
+def test_one_layer_may_still_exchange_messages():
+    """After its only layer, as in converted models: then layer is another average than atom."""
+    foreign = ForeignHyperparameters(final_combination=True)
+    hyper = replace(MODERN, message_layers=1, foreign=foreign)
+    with pytest.warns(UserWarning, match="messages are no longer averaged"):
+        Potential(random_checkpoint(hyper), scope="atom")
+    with pytest.warns(UserWarning, match="pet-driver symmetrize"):
+        Potential(random_checkpoint(replace(hyper, scope="none")), scope="layer")
+
+
+@pytest.mark.parametrize("options", [{"frames": "speed"}, {"extra_rotations": 2}, {"parity": True}])
+def test_options_of_frames_need_a_scope_with_frames(options, molecule):
+    plain = random_checkpoint(replace(MODERN, scope="none"))
+    (name,) = options
+    with pytest.raises(PetDriverError, match=f"{name} is .*, and scope none has no frames"):
+        Potential(plain, **options)
+    exact = Potential(random_checkpoint(MODERN), **options)
+    assert exact.plain().compute(molecule).energy == pytest.approx(
+        Potential(plain).compute(molecule).energy
+    )

@@ -9,13 +9,17 @@ import sys
 from collections import OrderedDict
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 import torch
 import yaml
+from ase.build import bulk
+from ase.data import chemical_symbols
 
 from pet_driver.cli.main import main
 from pet_driver.errors import PetDriverError
+from pet_driver.files.checkpoint import load_checkpoint
 from pet_driver.files.conversion import convert
 from pet_driver.files.tensor_maps import read_table
 
@@ -169,6 +173,13 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert output.is_file()
     assert main(["info", str(output)]) == 0
     assert "metatrain PET, version 16" in capsys.readouterr().out
+    # In a perfect crystal the forces of frames vanish for any choice; its atoms are displaced.
+    symbol = chemical_symbols[load_checkpoint(output).hyper.species[-1]]
+    ase.io.write(tmp_path / "crystal.xyz", bulk(symbol, "sc", a=2.0), format="extxyz")
+    words = ["convert", str(WRITTEN[0]), "-o", str(output)]
+    assert main([*words, "--structure", str(tmp_path / "crystal.xyz")]) == 0
+    measured = load_checkpoint(output).card["frames"]["measured"]["speed"]
+    assert measured["symmetrization_rms_meV_per_angstrom"] > 0.0
 
 
 def test_a_checkpoint_where_a_model_is_wanted(capsys: pytest.CaptureFixture) -> None:

@@ -182,6 +182,8 @@ def test_constants_are_checked():
         FrameConstants.from_dict({"spread": 0.2, "sin2_threshold": 0.2})
     with pytest.raises(ValueError, match=r"sin2_width is 0\.3; it must be above 0 and not above"):
         FrameConstants(sin2_width=0.3)
+    with pytest.raises(ValueError, match=r"beta is 1 and margin 0\.15; their product must be"):
+        FrameConstants(beta=1.0)
 
 
 def test_constants_of_contrast_are_checked_and_kept():
@@ -196,6 +198,8 @@ def test_constants_of_contrast_are_checked_and_kept():
         replace(CONTRAST.frames, pruning_width=0.7)
     with pytest.raises(ValueError, match=r"maximum_power is 0\.5; it must"):
         replace(CONTRAST.frames, maximum_power=0.5)
+    with pytest.raises(ValueError, match=r"axial_width is 0\.5 and axial_threshold 0\.4"):
+        replace(CONTRAST.frames, axial_threshold=0.4)
 
 
 @pytest.mark.parametrize("power", [1.0, 8.0, 30.0])

@@ -9,7 +9,14 @@ from ase import Atoms
 from ase.build import bulk
 
 from pet_driver.errors import PetDriverError
-from pet_driver.graph import System, VerletCache, closest_pairs, find_edges, verlet_cache
+from pet_driver.graph import (
+    System,
+    VerletCache,
+    closest_pairs,
+    find_edges,
+    neighbor_list,
+    verlet_cache,
+)
 from pet_driver.graph.verlet_cache import VerletList
 
 CUTOFF, SKIN = 4.0, 0.8
@@ -31,6 +38,18 @@ def structures() -> dict[str, Atoms]:
         "left-handed": left_handed,
         "molecule": molecule,
     }
+
+
+@pytest.mark.parametrize("pbc", [True, [True, True, False], False], ids=str)
+def test_pairs_that_do_not_fit_into_memory_are_refused_before_the_search(monkeypatch, pbc):
+    """As where nanometers are read as angstrom: the search itself would end the process."""
+    monkeypatch.setattr(neighbor_list, "free_memory", lambda _: 1e8)
+    crowded = bulk("H", "sc", a=0.4) * (20, 20, 20)
+    crowded.pbc = pbc
+    with pytest.raises(PetDriverError, match=r"have about \d{4} neighbors .* unit of length"):
+        find_edges(System.from_atoms(crowded), CUTOFF)
+    crowded.set_cell(crowded.cell * 5, scale_atoms=True)
+    assert len(find_edges(System.from_atoms(crowded), CUTOFF).centre) > 1000
 
 
 def assert_same(lists: VerletCache, atoms: Atoms, begins_batch: bool = False) -> None:

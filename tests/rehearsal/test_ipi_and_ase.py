@@ -20,6 +20,7 @@ from pet_driver.engines.ase import PETCalculator
 from pet_driver.engines.ipi.committee import Committee
 from pet_driver.engines.ipi.messages import Request
 from pet_driver.engines.ipi.service import EXTRAS, Service
+from pet_driver.evaluation.evaluation import EvaluationRequest
 from pet_driver.evaluation.options import EvaluationOptions
 from pet_driver.evaluation.potential import Potential
 from pet_driver.files.checkpoint import random_checkpoint, save_checkpoint
@@ -56,7 +57,9 @@ def models(tmp_path_factory):
         for seed in range(count):
             checkpoint = random_checkpoint(hyper, seed)
             potential = Potential(checkpoint)
-            features = potential._evaluator.features(potential.graph([METHANOL]), 10**9)
+            features = potential._evaluator.features(
+                potential.graph([METHANOL]), EvaluationRequest(10**9)
+            )
             checkpoint.uncertainty = torch.eye(features.shape[1], dtype=torch.float64)
             paths.append(folder / f"{len(hyper.properties)}_{seed}.safetensors")
             save_checkpoint(checkpoint, paths[-1])
