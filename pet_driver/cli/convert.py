@@ -11,6 +11,7 @@ from ..errors import PetDriverError
 from .model_options import add_choice_of_frames, check_model_output, read_structures
 
 _DISPLACED = 0.05  # angstrom, root mean square of each coordinate
+_FEW_ATOMS = 8
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -102,11 +103,21 @@ def _choice(checkpoint: Checkpoint, structure: Atoms | None) -> FrameChoice:
 
     if structure is None:
         structure = random_structure(checkpoint.hyper.species)
-    else:  # in a perfect crystal the symmetrization force vanishes for any choice
-        structure = structure.copy()
-        structure.rattle(_DISPLACED, seed=0)
+    else:
+        structure = _displaced(structure)
     with Progress("choosing frames", len(CANDIDATES)) as progress:
         return choose_frames(checkpoint, structure, progress.advance)
+
+
+def _displaced(structure: Atoms) -> Atoms:
+    """A structure without symmetry: in a perfect crystal the forces of frames vanish.
+
+    Few atoms are repeated first, as images of one atom are displaced alike.
+    """
+    repeats = 2 if len(structure) < _FEW_ATOMS else 1
+    copy: Atoms = structure.repeat([repeats if periodic else 1 for periodic in structure.pbc])
+    copy.rattle(_DISPLACED, seed=0)
+    return copy
 
 
 def _described(choice: FrameChoice) -> str:
