@@ -29,8 +29,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--report",
         metavar="FOLDER",
         type=Path,
-        help="compare with the labels of IN: errors per property and group, parity plots, "
-        "rotation error",
+        help="compare with the labels of IN, which must be extxyz: errors per property and group, "
+        "parity plots, rotation error",
     )
     add_label_options(parser)
     parser.add_argument(

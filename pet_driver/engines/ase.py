@@ -30,8 +30,8 @@ class PETCalculator(Calculator):
     ``results`` under the name with ``atomic_`` before it, their sums under the name itself.
 
     :param model: name of a shipped model, path of a model file, or a loaded `Potential`, which has
-        its options already
-    :param device: "cpu", "cuda" or "cuda:N"
+        its options already, so that None means these
+    :param device: "cpu", "cuda" or "cuda:N"; None: the CPU
     :param dtype: "float32" or "float64", of the network; None: float32
     :param scope: "layer", "atom", "structure", "none", or None for the scope of training
     :param default_dtype: another name of dtype, which other calculators have
@@ -51,7 +51,7 @@ class PETCalculator(Calculator):
     def __init__(
         self,
         model: str | Path | Potential,
-        device: str = "cpu",
+        device: str | None = None,
         dtype: str | None = None,
         scope: str | None = None,
         default_dtype: str | None = None,
@@ -63,7 +63,7 @@ class PETCalculator(Calculator):
                 f"dtype is {dtype!r} and default_dtype is {default_dtype!r}, two names of one "
                 "option; give one of them"
             )
-        dtype = dtype or default_dtype or "float32"
+        dtype = dtype or default_dtype
         self.potential = open_potential(model, device=device, dtype=dtype, scope=scope, **options)
         names = PETCalculator.implemented_properties
         self.implemented_properties = [*names, *self.potential.outputs]

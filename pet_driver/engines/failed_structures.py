@@ -30,10 +30,18 @@ def check_forces(forces: NDArray[np.float64], most: float, of: str = "") -> None
         )
 
 
-def write_failed(systems: Sequence[System]) -> Path:
-    """Write structures into a file of the working directory."""
-    path = Path("pet_driver_failed.xyz").resolve()
-    # With mpi4py imported, ASE would make all ranks of the world wait for each other.
+def write_failed(systems: Sequence[System]) -> str:
+    """Write structures into a file of the working directory.
+
+    :return: what a message says of it
+    """
+    plural = len(systems) > 1
+    name = "structures" if plural else "structure"
     structures = [system.to_atoms() for system in systems]
-    ase.io.write(path, structures, format="extxyz", parallel=False)
-    return path
+    try:
+        path = Path("pet_driver_failed.xyz").resolve()
+        # With mpi4py imported, ASE would make all ranks of the world wait for each other.
+        ase.io.write(path, structures, format="extxyz", parallel=False)
+    except OSError as error:  # the error of the structures counts
+        return f"the {name} could not be written: {error}"
+    return f"the {name} {'are' if plural else 'is'} in {path}"

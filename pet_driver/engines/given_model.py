@@ -15,14 +15,16 @@ def open_potential(model: str | Path | Potential, **options: Any) -> Potential: 
 
     :param model: name of a shipped model, path of a model file, or a loaded `Potential`, which has
         its options already
-    :param options: see `EvaluationOptions`
+    :param options: see `EvaluationOptions`; None: the default, or that of a loaded potential
     :raises PetDriverError: if the model or the device is not there, an option is wrong, or a loaded
         potential has other options than given
     """
+    given = {name: value for name, value in options.items() if value is not None}
     if not isinstance(model, Potential):
-        return load_model(model, **options)
-    wanted = EvaluationOptions.from_keywords(**options).changed()
-    for name, value in wanted.items():
+        return load_model(model, **given)
+    wanted = EvaluationOptions.from_keywords(**given)
+    for name in given:
+        value = getattr(wanted, name)
         has = model.scope if name == "scope" else getattr(model.options, name)
         if has != value:
             raise PetDriverError(

@@ -42,9 +42,9 @@ class PETModel(ModelInterface):  # type: ignore[misc]  # TorchSim is not there w
     ``max_memory_scaler``, or none.
 
     :param model: name of a shipped model, path of a model file, or a loaded `Potential`, which has
-        its options already
-    :param device: "cpu", "cuda" or "cuda:N", or a `torch.device`
-    :param dtype: "float32" or "float64", or a `torch.dtype`, of the network
+        its options already, so that None means these
+    :param device: "cpu", "cuda" or "cuda:N", or a `torch.device`; None: the CPU
+    :param dtype: "float32" or "float64", or a `torch.dtype`, of the network; None: float32
     :param scope: "layer", "atom", "structure", "none", or None for the scope of training
     :param state_dtype: of the states; `torch.float32` where another model of a sum needs it
     :param compute_stress: whether stresses are among the results
@@ -58,8 +58,8 @@ class PETModel(ModelInterface):  # type: ignore[misc]  # TorchSim is not there w
     def __init__(
         self,
         model: str | Path | Potential,
-        device: str | torch.device = "cpu",
-        dtype: str | torch.dtype = "float32",
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
         scope: str | None = None,
         state_dtype: torch.dtype = torch.float64,
         compute_stress: bool = True,
@@ -73,7 +73,11 @@ class PETModel(ModelInterface):  # type: ignore[misc]  # TorchSim is not there w
         if isinstance(dtype, torch.dtype):
             dtype = str(dtype).removeprefix("torch.")
         self.potential = open_potential(
-            model, device=str(device), dtype=dtype, scope=scope, **options
+            model,
+            device=None if device is None else str(device),
+            dtype=dtype,
+            scope=scope,
+            **options,
         )
         # A tensor's device has an index, "cuda" has none; states are compared with this.
         self._device = torch.empty(0, device=self.potential.device).device

@@ -166,7 +166,7 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
         )
     try:
         return _assembled(path, metadata, weights)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise PetDriverError(
             f"the header of {path} cannot be understood ({type(error).__name__}: {error}); "
             "get the file anew, or upgrade pet-driver"
@@ -182,18 +182,30 @@ def _assembled(path: Path, metadata: dict[str, str], weights: dict[str, Tensor])
             f"{FORMAT_VERSION}; upgrade pet-driver"
         )
     uncertainty = weights.pop(_UNCERTAINTY, None)
+    hyper = Hyperparameters.from_dict(_table(metadata["hyperparameters"]))
+    baseline = [float(energy) for energy in json.loads(metadata["baseline"])]
+    if len(baseline) != len(hyper.species):
+        raise ValueError(f"{len(baseline)} energies of {len(hyper.species)} isolated atoms")
     return Checkpoint(
-        hyper=Hyperparameters.from_dict(json.loads(metadata["hyperparameters"])),
+        hyper=hyper,
         weights=weights,
-        baseline=json.loads(metadata["baseline"]),
-        energy_scale=json.loads(metadata["energy_scale"]),
-        card=json.loads(metadata["card"]),
+        baseline=baseline,
+        energy_scale=float(json.loads(metadata["energy_scale"])),
+        card=_table(metadata["card"]),
         name=path.stem,
-        property_scales=json.loads(metadata.get("property_scales", "{}")),
-        property_units=json.loads(metadata.get("property_units", "{}")),
+        property_scales=_table(metadata.get("property_scales", "{}")),
+        property_units=_table(metadata.get("property_units", "{}")),
         digest=hashlib.sha256(path.read_bytes()).hexdigest(),
         uncertainty=uncertainty,
     )
+
+
+def _table(text: str) -> dict[str, Any]:
+    """Content of a part of the header that has names and values."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError(f"{text[:20]!r} where a table was expected")
+    return found
 
 
 def find_model(name: str | Path) -> Path:

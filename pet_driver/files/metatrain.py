@@ -25,7 +25,7 @@ from .metatrain_weights import (
     scales,
     uncertainty,
 )
-from .output_names import DIRECT_VIRIAL
+from .output_names import DIRECT_UNITS
 
 _NORMALIZATIONS = {"RMSNorm": "rms", "LayerNorm": "layer"}
 # Targets that become covariant outputs, by the number of components of a Cartesian tensor.
@@ -56,7 +56,7 @@ def convert_metatrain(path: Path, content: Any, variant: str | None) -> Checkpoi
             f"is missing or invalid ({type(error).__name__}: {error}); get the file anew"
         ) from error
     units = {
-        name: "eV" if name == DIRECT_VIRIAL else contents.targets[target].get("unit", "")
+        name: DIRECT_UNITS.get(name) or contents.targets[target].get("unit", "")
         for name, (target, _) in outputs.items()
     }
     return Checkpoint(

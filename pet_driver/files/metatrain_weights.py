@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import PetDriverError
 from ..model import Hyperparameters
 from .metatrain_contents import Contents, output_name
-from .output_names import DIRECT_VIRIAL
+from .output_names import DIRECT_FORCES, DIRECT_VIRIAL
 from .tensor_maps import read_table
 
 ENERGY_UNITS = {"eV": 1.0, "": 1.0, "meV": 1e-3}
@@ -105,17 +105,34 @@ def _single(row: npt.NDArray[Any]) -> float:
 
 
 def scales(contents: Contents, target: str) -> float | list[float]:
-    """Value of one unit of the network's output for a target, in the target's unit.
+    """Value of one unit of the network's output for a target, in its unit; of direct ones in eV.
 
     :return: one number, or one per species
     :raises LookupError: if it is missing
     :raises ValueError: if it is not a single number
     """
-    table = _scale_table(contents, target)
-    sign = -1.0 if output_name(target) == DIRECT_VIRIAL else 1.0
+    table, factor = _scale_table(contents, target), 1.0
+    if output_name(target) in (DIRECT_FORCES, DIRECT_VIRIAL):
+        factor = direct_unit(contents, target)
+    if output_name(target) == DIRECT_VIRIAL:
+        factor = -factor
     if -1 in table:
-        return sign * table[-1]
-    return [sign * table[int(row)] for row in contents.rows]
+        return factor * table[-1]
+    return [factor * table[int(row)] for row in contents.rows]
+
+
+def direct_unit(contents: Contents, target: str) -> float:
+    """Value of the unit of energy in that of a direct output, such as meV/A, eV.
+
+    :raises PetDriverError: if it is unknown
+    """
+    unit = contents.targets[target].get("unit", "")
+    energy = unit.split("/")[0].strip()
+    if energy not in ENERGY_UNITS:
+        raise PetDriverError(
+            f"{contents.path} gives {target} in {unit!r}; only models in eV or meV can be converted"
+        )
+    return ENERGY_UNITS[energy]
 
 
 def energy_scale(contents: Contents, energy: str) -> float:

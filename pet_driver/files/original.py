@@ -65,11 +65,13 @@ def convert_original(path: Path, variant: str | None, sudden_bonds: bool) -> Che
     saved = read_pickled(file)
     try:
         species = [int(z) for z in np.load(path / "all_species.npy", allow_pickle=False)]
-        energies = np.load(path / "self_contributions.npy", allow_pickle=False)
+        energies = np.load(path / "self_contributions.npy", allow_pickle=False).ravel()
+        if len(energies) != len(species):
+            raise ValueError(f"{len(energies)} energies of {len(species)} species")
         theirs = _named(saved)
         hyper = _hyperparameters(options, species, sudden_bonds)
         weights = dict(_weights(theirs, options, hyper))
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+    except (AttributeError, EOFError, LookupError, OSError, TypeError, ValueError) as error:
         raise PetDriverError(
             f"{path} is not a complete folder of the original PET ({type(error).__name__}: "
             f"{error}); it needs {_OPTIONS}, all_species.npy, self_contributions.npy and "
@@ -84,7 +86,7 @@ def convert_original(path: Path, variant: str | None, sudden_bonds: bool) -> Che
             "format": "spozdn/pet" + (", energies of bonds without cutoff" if sudden_bonds else ""),
         },
     }
-    baseline = [float(e) for e in energies.ravel()]
+    baseline = [float(e) for e in energies]
     return Checkpoint(hyper, weights, baseline, 1.0, card=card, name=path.resolve().name)
 
 

@@ -8,3 +8,4 @@ from __future__ import annotations
 
 DIRECT_FORCES = "non_conservative_forces"  # vectors of atoms, eV/angstrom
 DIRECT_VIRIAL = "non_conservative_virial"  # tensors of atoms, eV; their sum is -dE/dstrain
+DIRECT_UNITS = {DIRECT_FORCES: "eV/angstrom", DIRECT_VIRIAL: "eV"}

@@ -97,5 +97,9 @@ def test_options_of_the_calculator():
 
 def test_a_loaded_potential_keeps_its_options(potential):
     PETCalculator(potential, dtype="float64", scope="layer")
+    PETCalculator(potential)
+    for options in ({"dtype": "float32"}, {"default_dtype": "float32"}, {"skin": 0.4}):
+        with pytest.raises(PetDriverError, match="but the potential was loaded with"):
+            PETCalculator(potential, **options)
     with pytest.raises(PetDriverError, match="parity is True, but the potential was loaded with"):
         PETCalculator(potential, parity=True)

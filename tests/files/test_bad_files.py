@@ -157,6 +157,11 @@ def test_folders(tmp_path: Path) -> None:
     assert "best_val_rmse_both_model_state_dict" in sentence(tmp_path)
     torch.save(OrderedDict(), tmp_path / "last_state_dict")
     assert "not a complete folder" in sentence(tmp_path)
+    (tmp_path / "all_species.npy").write_bytes(b"")
+    assert "not a complete folder" in sentence(tmp_path)
+    np.save(tmp_path / "all_species.npy", [1, 8])
+    np.save(tmp_path / "self_contributions.npy", [-1.0])
+    assert "1 energies of 2 species" in sentence(tmp_path)
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -81,8 +81,16 @@ def _with_header(path, key, value):
         (lambda path: save_file({}, path, {"format": "pet-driver"}), "KeyError: 'format_version'"),
         (lambda path: _with_header(path, "hyperparameters", "{"), "header .* get the file anew"),
         (lambda path: _with_header(path, "hyperparameters", '{"foo": 1}'), "'foo'; known are"),
+        (lambda path: _with_header(path, "hyperparameters", "[]"), "where a table was expected"),
+        (lambda path: _with_header(path, "baseline", "null"), "TypeError"),
+        (lambda path: _with_header(path, "baseline", "[0.0]"), "1 energies of . isolated atoms"),
+        (lambda path: _with_header(path, "energy_scale", '"one"'), "ValueError"),
+        (lambda path: _with_header(path, "card", "3"), "where a table was expected"),
     ],
-    ids=["garbage", "foreign", "future", "no version", "damaged", "unknown"],
+    ids=[
+        *("garbage", "foreign", "future", "no version", "damaged", "unknown", "list"),
+        *("no energies", "few energies", "scale", "card"),
+    ],
 )
 def test_files_that_are_no_models(tmp_path, write, sentence):
     path = tmp_path / "file.safetensors"

@@ -16,12 +16,14 @@ from ase import Atoms
 from scipy.spatial.transform import Rotation
 
 from helpers import SHARED, worst_change
+from pet_driver.errors import PetDriverError
 from pet_driver.evaluation.potential import Potential
 from pet_driver.evaluation.prediction import Prediction
 from pet_driver.files.checkpoint import load_checkpoint, save_checkpoint
 from pet_driver.files.conversion import convert
-from pet_driver.files.metatrain_contents import read_contents
-from pet_driver.files.metatrain_weights import uncertainty
+from pet_driver.files.metatrain_contents import output_name, read_contents
+from pet_driver.files.metatrain_weights import scales, uncertainty
+from pet_driver.files.output_names import DIRECT_UNITS
 from pet_driver.files.pickled import read_pickled
 
 WRITTEN = sorted((Path(__file__).parents[1] / "data" / "metatrain").glob("*.ckpt"))
@@ -140,6 +142,22 @@ def test_exact_in_scope_atom(name: str) -> None:
         plain, exact = (Potential(checkpoint, dtype="float64", scope=s) for s in ("none", "atom"))
     assert worst_change(exact, atoms, rotations).max() < 1e-9
     assert worst_change(plain, atoms, rotations).max() > 1e-5
+
+
+def test_direct_forces_in_other_units() -> None:
+    path = WRITTEN[0].with_name("004.ckpt")
+    contents = read_contents(path, read_pickled(path))
+    direct = {name for name in contents.targets if output_name(name) in DIRECT_UNITS}
+    assert direct
+    for name in direct:
+        wanted = np.array(scales(contents, name))
+        target = {"unit": "meV/A"}
+        changed = replace(contents, targets={**contents.targets, name: target})
+        np.testing.assert_allclose(np.array(scales(changed, name)), 1e-3 * wanted)
+        target = {"unit": "Hartree/Bohr"}
+        changed = replace(contents, targets={**contents.targets, name: target})
+        with pytest.raises(PetDriverError, match="only models in eV or meV can be converted"):
+            scales(changed, name)
 
 
 def test_uncertainties_in_other_units_and_layouts() -> None:

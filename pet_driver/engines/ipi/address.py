@@ -24,13 +24,15 @@ class Address:
     def __str__(self) -> str:
         return self.path if self.path is not None else f"{self.host}:{self.port}"
 
-    def connect(self) -> socket.socket:
+    def connect(self, seconds: float) -> socket.socket:
         """Open a connection.
 
-        :raises OSError: if nobody listens there
+        :param seconds: to wait for an answer
+        :raises OSError: if nobody listens there, or answers
         """
         if self.path is None:
-            stream = socket.create_connection((self.host, self.port))
+            stream = socket.create_connection((self.host, self.port), timeout=seconds)
+            stream.settimeout(None)
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # So that the disappearance of the server's machine is noticed after some time.
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

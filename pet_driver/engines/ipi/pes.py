@@ -82,7 +82,7 @@ class PetDriver(Dummy_driver):  # type: ignore[misc]  # i-PI is not typed
         try:
             request = Request.from_atomic_units(np.array(cell), positions)
             replies = self._thread.submit(self._service.evaluate, request).result()
-        except PetDriverError as error:
+        except Exception as error:  # of any kind: in a thread of i-PI it would be lost
             _stop(error)
             raise
         return [(*reply.in_atomic_units(), reply.text().decode()) for reply in replies]
@@ -107,10 +107,11 @@ def _committee(model: str, parameters: dict[str, object]) -> tuple[Committee, di
     return Committee(str(model).split(";"), EvaluationOptions.from_keywords(**given)), own
 
 
-def _stop(error: PetDriverError) -> None:
+def _stop(error: Exception) -> None:
     """Stop i-PI in order, with a RESTART file; an exception in a thread would hang it."""
     simulation = sys.modules.get("ipi.engine.simulation")
     if simulation is not None:
         from ipi.utils.softexit import softexit
 
-        softexit.trigger(status="bad", message=f"pet-driver: {error}")
+        kind = "" if isinstance(error, PetDriverError) else f"{type(error).__name__}: "
+        softexit.trigger(status="bad", message=f"pet-driver: {kind}{error}")

@@ -11,7 +11,7 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
@@ -24,6 +24,9 @@ from .messages import Floats, Reply, Request
 
 _HEADER = 12
 _SEGMENTS = ("pos", "h", "ih", "pot", "force", "vir")  # in the order in which i-PI names them
+_SHARED_NAME = b"ipi_shm_"  # with which i-PI's names of shared memory begin
+_LONGEST_NAME = 255
+_POLL = 0.5  # seconds after which a message that does not go on may be given up
 _MOST_ATOMS = 10_000_000  # a larger count is a sign that client and server disagree on the format
 
 
@@ -44,10 +47,13 @@ class Connection:
     """Connected socket on which messages are read and written.
 
     Waiting uses no processor time, and ends when the server ends.
+
+    :param stream: connected socket
+    :param stopped: asked, while a message does not go on, whether to give it up
     """
 
-    def __init__(self, stream: socket.socket) -> None:
-        self._socket = stream
+    def __init__(self, stream: socket.socket, stopped: Callable[[], bool] = lambda: False) -> None:
+        self._socket, self._stopped = stream, stopped
         self._buffer = bytearray()
         self._guardian = Guardian(stream)
 
@@ -93,8 +99,15 @@ class Connection:
 
         :param batch_size: number of structures
         :param n_atoms: number of atoms of the template
-        :raises PetDriverError: if the server's structures have another number of atoms
+        :raises PetDriverError: if the server's structures have another number of atoms, or are in
+            shared memory
         """
+        # A count, a length and a name would be read as cells, or waited for as such.
+        if _SHARED_NAME in self._peek(8 + len(_SHARED_NAME)):
+            raise PetDriverError(
+                "i-PI sends names of shared memory, as its input has mode='shm'; give --shm "
+                "instead of --unix"
+            )
         if batch_size == 1:
             cells = self._numbers(18).reshape(1, 2, 3, 3)[:, 0]
             self._check_count(n_atoms)
@@ -139,16 +152,17 @@ class Connection:
 
     def _check_count(self, n_atoms: int) -> None:
         (count,) = struct.unpack("i", self._take(4))
+        if not 0 <= count < _MOST_ATOMS:
+            raise self._misread(f"an impossible number of atoms, {count}")
         if count != n_atoms:
-            what = (
-                f"{count} atoms"
-                if 0 <= count < _MOST_ATOMS
-                else f"an impossible number of atoms, {count},"
-            )
             raise PetDriverError(
-                f"i-PI sent {what} but the template has {n_atoms}; "
+                f"i-PI sent {count} atoms but the template has {n_atoms}; "
                 "use the structure of <initialize> as --template"
             )
+
+    def _misread(self, what: str) -> PetDriverError:
+        """Error of a message of another format."""
+        return PetDriverError(f"i-PI sent {what}; use i-PI 3.3")
 
     def _numbers(self, count: int) -> Floats:
         return np.frombuffer(self._take(8 * count), dtype=np.float64)
@@ -157,14 +171,23 @@ class Connection:
         with _in_words():
             self._socket.sendall(data)
 
-    def _take(self, count: int) -> bytes:
+    def _peek(self, count: int) -> bytes:
+        """The next bytes, which stay to be read."""
         while len(self._buffer) < count:
+            # An interrupted system call is made again, so a signal alone does not end the wait.
+            if not select.select([self._socket], [], [], _POLL)[0]:
+                if self._stopped():
+                    raise ServerGoneError("stopped by a signal within a message of i-PI")
+                continue
             with _in_words():
                 data = self._socket.recv(max(65536, count - len(self._buffer)))
             if not data:
                 raise ServerGoneError("i-PI closed the connection without EXIT; look at its log")
             self._buffer += data
-        taken = bytes(self._buffer[:count])
+        return bytes(self._buffer[:count])
+
+    def _take(self, count: int) -> bytes:
+        taken = self._peek(count)
         del self._buffer[:count]
         return taken
 
@@ -172,8 +195,8 @@ class Connection:
 class SharedConnection(Connection):
     """Connection with cells, positions and results in shared memory, which i-PI owns."""
 
-    def __init__(self, stream: socket.socket) -> None:
-        super().__init__(stream)
+    def __init__(self, stream: socket.socket, stopped: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(stream, stopped)
         self._segments: dict[str, SharedMemory] = {}
         self._shape = (0, 0)
 
@@ -183,8 +206,7 @@ class SharedConnection(Connection):
         if not self._segments:
             self._shape = (batch_size, n_atoms)
             for name in _SEGMENTS:
-                (length,) = struct.unpack("i", self._take(4))
-                self._segments[name] = _attached(self._take(length).decode())
+                self._segments[name] = _attached(self._segment_name())
         cells = self._view("h", batch_size, 3, 3)
         positions = self._view("pos", *self._shape, 3)
         # i-PI changes the memory later: the request holds copies.
@@ -206,6 +228,21 @@ class SharedConnection(Connection):
         for segment in self._segments.values():
             segment.close()
         self._segments.clear()
+
+    def _segment_name(self) -> str:
+        (length,) = struct.unpack("i", self._take(4))
+        if not len(_SHARED_NAME) < length <= _LONGEST_NAME:
+            raise self._misread(f"{length} as the length of a name")
+        name = self._take(length)
+        if not name.startswith(_SHARED_NAME):
+            raise self._misread(f"{name[:20]!r} as the name of shared memory")
+        return name.decode()
+
+    def _misread(self, what: str) -> PetDriverError:
+        return PetDriverError(
+            f"i-PI sent {what}; its input has no mode='shm', so give --unix or --address instead "
+            "of --shm"
+        )
 
     def _view(self, name: str, *shape: int) -> Floats:
         return np.ndarray(shape, np.float64, buffer=self._segments[name].buf)

@@ -75,8 +75,7 @@ class Service:
                 for index, system in enumerate(systems)
             ]
         except PetDriverError as error:
-            path = write_failed(systems)
-            raise PetDriverError(f"{error} (the structures are in {path})") from error
+            raise PetDriverError(f"{error} ({write_failed(systems)})") from error
 
     def warm_up(self) -> None:
         """Evaluate the template: a driver that is connected and does not answer stalls i-PI."""

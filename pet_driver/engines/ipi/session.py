@@ -49,14 +49,14 @@ class Session:
         deadline, pause = time.monotonic() + wait, _FIRST_PAUSE
         while True:
             try:
-                stream = self.address.connect()
+                stream = self.address.connect(_LONGEST_PAUSE)
                 break
             except OSError:
                 if stopped() or time.monotonic() > deadline:
                     return False
             time.sleep(pause)
             pause = min(2.0 * pause, _LONGEST_PAUSE)
-        self.connection = (SharedConnection if self.address.shared else Connection)(stream)
+        self.connection = (SharedConnection if self.address.shared else Connection)(stream, stopped)
         self._batch_size = self._results = None
         return True
 

@@ -161,8 +161,7 @@ class Engine:
                     check_units(system)
                 check_forces(found.forces, self.most_force)
             except PetDriverError as error:
-                path = write_failed([system])
-                raise PetDriverError(f"{error} (the structure is in {path})") from error
+                raise PetDriverError(f"{error} ({write_failed([system])})") from error
             self._prediction = found
             self._evaluations += 1
             self._in_model += time.monotonic() - before

@@ -111,6 +111,15 @@ def test_wrong_number_of_atoms(tmp_path, model_file, small_box, molecule):
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
+def test_shared_memory_against_a_socket(tmp_path, model_file, small_box):
+    """The two flags are easily mistaken for one another; both sides would wait for ever."""
+    with Simulation(tmp_path, small_box, mode="shm") as simulation:
+        code, errors = simulation.finish(simulation.drive(model_file))
+    assert code == 3
+    assert "give --shm instead of --unix" in errors
+
+
 def test_server_that_never_comes(tmp_path, model_file, molecule):
     ase.io.write(tmp_path / "init.xyz", molecule, format="extxyz")
     command = [program("pet-driver"), "ipi", str(model_file), "--template", "init.xyz"]
