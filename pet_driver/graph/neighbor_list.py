@@ -191,9 +191,11 @@ def check_density(system: System, cell: NDArray[np.float64], cutoff: float) -> N
     neighbors = count * 4.0 / 3.0 * np.pi * cutoff**3 / volume
     if not system.pbc.any():
         neighbors = min(neighbors, count - 1.0)
+    if neighbors < _CROWDED:
+        return
     needed = count * neighbors * _BYTES_PER_PAIR
     free = free_memory(torch.device("cpu"))
-    if neighbors >= _CROWDED and needed > free:
+    if needed > free:
         raise PetDriverError(
             f"atoms have about {neighbors:.0f} neighbors within the cutoff, whose pairs take "
             f"{needed / 1e9:.0f} GB, and {free / 1e9:.0f} GB are free; check the density and the "
