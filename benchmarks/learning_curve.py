@@ -63,9 +63,14 @@ def main() -> None:
 
 def timed(options: TrainingOptions, minutes: float) -> TrainingOptions:
     """The options with a schedule that ends after some time, from random weights."""
-    schedule: dict[str, Any] = {"schedule": "time", "max_time": 60.0 * minutes, "steps": 10**9}
-    schedule["start_from"] = None  # weights that know all structures already
-    return dataclasses.replace(options, fit=dataclasses.replace(options.fit, **schedule))
+    fit = dataclasses.replace(
+        options.fit,
+        schedule="time",
+        max_time=60.0 * minutes,
+        steps=10**9,
+        start_from=None,  # weights that know all structures already
+    )
+    return dataclasses.replace(options, fit=fit)
 
 
 def train(

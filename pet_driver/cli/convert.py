@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from ..errors import PetDriverError
 from .model_options import add_choice_of_frames, check_model_output, read_structures
 
-_DISPLACED = 0.05  # angstrom, root mean square of each coordinate
-_FEW_ATOMS = 8
-
 if TYPE_CHECKING:
     from ase import Atoms
 
     from ..evaluation.frame_choice import FrameChoice
     from ..files.checkpoint import Checkpoint
+
+_DISPLACED = 0.05  # angstrom, root mean square of each coordinate
+_FEW_ATOMS = 8
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

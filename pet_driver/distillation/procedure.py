@@ -68,7 +68,6 @@ class Procedure:
         runs = self._sample(structures)
         self.systems = structures + [system for run in runs for system in run]
         self.references = references + [Reference(None, None)] * sum(map(len, runs))
-        self.work.decide("all structures", len(self.systems))
         parts = divided(len(structures), [len(run) for run in runs], self.options.seed)
         # Of runs, some of what was set aside is never used.
         self.work.decide("structures to use", len(parts.thinned(len(self.systems)).all()))

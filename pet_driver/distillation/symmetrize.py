@@ -43,8 +43,9 @@ def symmetrize(
     chosen = options or SymmetrizeOptions()
     student = Student.of(origin)
     _check(origin, structures)
+    kept = _first_of_equals(structures)
     if not chosen.runs:
-        divided(len(_first_of_equals(structures)), [], chosen.seed)
+        divided(len(kept), [], chosen.seed)
     identity = {
         "model": origin.digest,
         "set of structures": digest(structures),
@@ -57,7 +58,6 @@ def symmetrize(
     }
     work = WorkFolder(folder, identity, restart)
     given = list(references or [Reference(None, None)] * len(structures))
-    kept = _first_of_equals(structures)
     if len(kept) < len(structures):
         say(
             f"{len(structures) - len(kept)} of {len(structures)} structures repeat others: left out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import PetDriverError
+from ..graph.neighbor_list import CROWDED
 from ..model import PET
 from ..runtime.devices import free_memory
 
@@ -14,7 +15,6 @@ _PER_TOKEN = 40
 _PER_PAIR = 60
 _PER_LOGIT = 4  # tables of the attention's logits that exist at a time, per layer
 SMALLEST_CHUNK = 16
-_CROWDED = 1000  # neighbors of an atom; no structure at its own density has as many
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SampleMemory:
         hyper = self.network.hyper
         layers = hyper.attention_layers * hyper.message_layers
         kept = _PER_TOKEN * (n_neighbors + 1) * hyper.width
-        if n_neighbors >= _CROWDED:  # else the logits are few beside the features
+        if n_neighbors >= CROWDED:  # else the logits are few beside the features
             kept += _PER_LOGIT * hyper.heads * (n_neighbors + 1) ** 2
         return kept * layers * self.network.message_embedder.weight.element_size()
 
@@ -44,7 +44,7 @@ class SampleMemory:
 
         :param memory: bytes that they may take
         """
-        smallest = SMALLEST_CHUNK if n_neighbors < _CROWDED else 1
+        smallest = SMALLEST_CHUNK if n_neighbors < CROWDED else 1
         return max(memory // self.per_sample(n_neighbors), smallest)
 
     def check(self, n_neighbors: int, with_frames: bool) -> None:
@@ -54,7 +54,7 @@ class SampleMemory:
 
         :raises PetDriverError: if not
         """
-        if n_neighbors < _CROWDED:
+        if n_neighbors < CROWDED:
             return
         needed = max(self.per_sample(n_neighbors), with_frames * self.of_frames(n_neighbors))
         free = free_memory(self.network.message_embedder.weight.device)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..frames import FrameConstants, FrameSet, environment_frames, fixed_rotations, pooled_frames
 from ..graph import Graph, truncate
-from ..model import PET, PassOptions
+from ..model import PET, Output, PassOptions
 from ..runtime.arithmetic import Arithmetic
 from ..runtime.table_sizes import TableSizes
 from .evaluation import Evaluation, EvaluationRequest
@@ -102,14 +102,9 @@ class Evaluator:
 
         :param request: of which the memory and the chunk count
         """
-        with torch.no_grad(), self.arithmetic.context():
-            seen = truncate(graph, self.network.hyper, request.memory)
-            frames = self._frames(seen, request.memory)
-            messages = seen.exchange.messages(seen.padded)
-            options = PassOptions(chunk=self._chunk(seen, request), variances=True)
-            output = self.network(seen.network_input(), frames, messages, options)
-        variance: Tensor = output.energy_variance
-        return variance
+        output = self._without_gradient(graph, request, "layer", PassOptions(variances=True))
+        assert output.energy_variance is not None  # as it was asked for
+        return output.energy_variance
 
     def features(self, graph: Graph, request: EvaluationRequest) -> Tensor:
         """Inputs of the last layers of the energy's heads, (n_centres, n_features), float64.
@@ -118,14 +113,21 @@ class Evaluator:
 
         :param request: of which the memory and the chunk count
         """
+        output = self._without_gradient(graph, request, self.scope, PassOptions(features=True))
+        assert output.features is not None  # as they were asked for
+        return output.features.to(torch.float64)
+
+    def _without_gradient(
+        self, graph: Graph, request: EvaluationRequest, scope: str, options: PassOptions
+    ) -> Output:
+        """Results of the network, averaged over frames in the scope "layer"."""
         with torch.no_grad(), self.arithmetic.context():
             seen = truncate(graph, self.network.hyper, request.memory)
-            frames = self._frames(seen, request.memory) if self.scope == "layer" else None
+            frames = self._frames(seen, request.memory) if scope == "layer" else None
             messages = seen.exchange.messages(seen.padded)
-            options = PassOptions(chunk=self._chunk(seen, request), features=True)
-            output = self.network(seen.network_input(), frames, messages, options)
-        features: Tensor = output.features.to(torch.float64)
-        return features
+            options = dataclasses.replace(options, chunk=self._chunk(seen, request))
+            output: Output = self.network(seen.network_input(), frames, messages, options)
+        return output
 
     def _evaluate_layers(
         self, seen: Graph, vectors: Tensor, request: EvaluationRequest

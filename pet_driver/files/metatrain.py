@@ -56,7 +56,7 @@ def convert_metatrain(path: Path, content: Any, variant: str | None) -> Checkpoi
             f"is missing or invalid ({type(error).__name__}: {error}); get the file anew"
         ) from error
     units = {
-        name: DIRECT_UNITS.get(name) or contents.targets[target].get("unit", "")
+        name: DIRECT_UNITS.get(name, contents.targets[target].get("unit", ""))
         for name, (target, _) in outputs.items()
     }
     return Checkpoint(

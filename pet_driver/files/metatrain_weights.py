@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import PetDriverError
 from ..model import Hyperparameters
 from .metatrain_contents import Contents, output_name
-from .output_names import DIRECT_FORCES, DIRECT_VIRIAL
+from .output_names import DIRECT_UNITS, DIRECT_VIRIAL
 from .tensor_maps import read_table
 
 ENERGY_UNITS = {"eV": 1.0, "": 1.0, "meV": 1e-3}
@@ -111,17 +111,16 @@ def scales(contents: Contents, target: str) -> float | list[float]:
     :raises LookupError: if it is missing
     :raises ValueError: if it is not a single number
     """
-    table, factor = _scale_table(contents, target), 1.0
-    if output_name(target) in (DIRECT_FORCES, DIRECT_VIRIAL):
-        factor = direct_unit(contents, target)
-    if output_name(target) == DIRECT_VIRIAL:
+    table, name = _scale_table(contents, target), output_name(target)
+    factor = _direct_unit(contents, target) if name in DIRECT_UNITS else 1.0
+    if name == DIRECT_VIRIAL:
         factor = -factor
     if -1 in table:
         return factor * table[-1]
     return [factor * table[int(row)] for row in contents.rows]
 
 
-def direct_unit(contents: Contents, target: str) -> float:
+def _direct_unit(contents: Contents, target: str) -> float:
     """Value of the unit of energy in that of a direct output, such as meV/A, eV.
 
     :raises PetDriverError: if it is unknown

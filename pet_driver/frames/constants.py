@@ -27,7 +27,7 @@ _LEAST = {
     "pruning_threshold_width": 1e-3,
 }
 _ROUNDING = 1e-9
-_LEAST_SHARPNESS = 0.5  # beta * margin; below it the inner cutoff would exceed the cutoff
+_LEAST_SHARPNESS = 0.5  # beta * margin; below it the inner cutoff may exceed the cutoff
 _OF_CONTRAST = ("contrast", "maximum_power")
 
 # Keys of model files and options files, where they differ from the names of the attributes.

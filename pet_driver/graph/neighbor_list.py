@@ -17,7 +17,7 @@ from .system import System, check_finite
 TOO_CLOSE = 0.1  # angstrom; a smaller distance is an error of the input
 # Beyond these the search of vesin 0.6 loses pairs, or ends the process.
 _FARTHEST = 1e9  # cells from the origin
-_CROWDED = 1000  # neighbors of an atom; no structure at its own density has as many
+CROWDED = 1000  # neighbors of an atom; no structure at its own density has as many
 _BYTES_PER_PAIR = 150  # that the search and the sorting take
 _WIDEST = 2e4  # cutoffs from one end to the other
 
@@ -191,7 +191,7 @@ def check_density(system: System, cell: NDArray[np.float64], cutoff: float) -> N
     neighbors = count * 4.0 / 3.0 * np.pi * cutoff**3 / volume
     if not system.pbc.any():
         neighbors = min(neighbors, count - 1.0)
-    if neighbors < _CROWDED:
+    if neighbors < CROWDED:
         return
     needed = count * neighbors * _BYTES_PER_PAIR
     free = free_memory(torch.device("cpu"))

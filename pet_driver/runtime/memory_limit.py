@@ -74,14 +74,16 @@ def _names(groups: Path) -> list[tuple[str, str]]:
 
 def _left(limit: _Limit) -> int | None:
     used = _number(limit.used)
-    if used is None:
-        return None
+    return None if used is None else max(limit.size - used + _given_up(limit), 0)
+
+
+def _given_up(limit: _Limit) -> int:
+    """Bytes among those used that the system would give up; 0 if it does not say so."""
     try:
         parts = dict(line.split() for line in limit.parts.read_text().splitlines())
-        used -= int(parts.get(limit.key, 0))
-    except (OSError, ValueError):  # without the parts, all that is used counts
-        return max(limit.size - used, 0)
-    return max(limit.size - used, 0)
+        return int(parts.get(limit.key, 0))
+    except (OSError, ValueError):
+        return 0
 
 
 def _number(path: Path) -> int | None:

@@ -212,7 +212,7 @@ class PetUnified:
 
         instance = REGISTRY.instance
         with warnings.catch_warnings(record=True) as caught:
-            check_interface(data, _version())
+            check_interface(data, _version() if is_kokkos(data) else None)
         lines = [f"warning: {warning.message}" for warning in caught]
         units = None if instance is None else instance.extract_global("units")
         if units is None:  # only an instance that was registered tells its units

@@ -62,9 +62,9 @@ def is_kokkos(data: MliapData) -> bool:
 def check_interface(data: MliapData, version: int | None) -> None:
     """Check that the ML-IAP of this LAMMPS has what is needed, and exchanges right values.
 
-    :param version: of LAMMPS, as 20260704; None: unknown
-    Warns if the version has to be known and is not.
+    Warns where the version matters and is unknown.
 
+    :param version: of LAMMPS, as 20260704; None: unknown
     :raises PetDriverError: if the interface is older than what is needed here, or has an exchange
         that is known to be wrong
     """

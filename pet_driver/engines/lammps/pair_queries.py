@@ -97,8 +97,8 @@ def _refuse(kind: str, name: str, style: str, command: str) -> None:
     """
     if style in _OWN_ENERGY:
         raise PetDriverError(
-            f"{kind} {name} has the style {style}, which is wrong for models with messages between "
-            f"atoms, as their virials of atoms are no heat fluxes; remove it with un{kind}"
+            f"{kind} {name} has the style {style}, whose formula does not hold for the per-atom "
+            f"virials of a message-passing model; remove it with un{kind} before the run"
         )
     if style != "pe/atom":
         raise PetDriverError(
@@ -107,6 +107,6 @@ def _refuse(kind: str, name: str, style: str, command: str) -> None:
         )
     if command in _MINIMIZATIONS:  # `fix external` learns in dynamics only when they are needed
         raise PetDriverError(
-            f"{kind} {name} has the style pe/atom, and LAMMPS takes no energies of atoms from a "
+            f"{kind} {name} has the style pe/atom, and LAMMPS takes no per-atom energies from a "
             f"fix during {command}; define it, and what uses it, after that command"
         )
