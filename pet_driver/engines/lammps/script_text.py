@@ -66,14 +66,7 @@ def split_words(line: str) -> list[str]:
     What stands in single, double or triple quotes is one word, and so is ``$(...)``, a formula that
     LAMMPS replaces by its value before it splits the line.
     """
-    words: list[str] = []
-    rest = line.lstrip()
-    while rest and not rest.startswith("#"):
-        word, rest, closed = _first_word(rest)
-        if not closed:  # LAMMPS itself reports it
-            return line.split()
-        words.append(word)
-    return words
+    return [word for word, _ in _marked_words(line)]
 
 
 def expanded_words(line: str, expand: Callable[[str], str]) -> list[str]:
@@ -84,13 +77,8 @@ def expanded_words(line: str, expand: Callable[[str], str]) -> list[str]:
 
     :param expand: value of a word with variables
     """
-    rest = line.lstrip()
     words: list[str] = []
-    while rest and not rest.startswith("#"):
-        is_quoted = rest.startswith(('"', "'"))
-        word, rest, closed = _first_word(rest)
-        if not closed:  # LAMMPS itself reports it
-            return line.split()
+    for word, is_quoted in _marked_words(line):
         value = expand(word) if "$" in word else word
         words += [value] if is_quoted else split_words(value)
     return words
@@ -102,6 +90,19 @@ def without_words(line: str, count: int) -> str:
     for _ in range(count):
         _, rest, _ = _first_word(rest)
     return rest
+
+
+def _marked_words(line: str) -> list[tuple[str, bool]]:
+    """Words of a command without its comment, and whether each is quoted."""
+    words: list[tuple[str, bool]] = []
+    rest = line.lstrip()
+    while rest and not rest.startswith("#"):
+        is_quoted = rest.startswith(('"', "'"))
+        word, rest, closed = _first_word(rest)
+        if not closed:  # LAMMPS itself reports it
+            return [(word, False) for word in line.split()]
+        words.append((word, is_quoted))
+    return words
 
 
 def _first_word(text: str) -> tuple[str, str, bool]:
